@@ -1,0 +1,3 @@
+//! Slipway: a self-hosted platform in one binary. Push, build, release, rollout, route.
+
+pub mod model;

@@ -1,0 +1,25 @@
+//! The words: what the platform talks about, and the rules that hold for each of them. No IO.
+
+mod app;
+mod build;
+mod config;
+mod ids;
+mod instance;
+mod log;
+mod operation;
+mod process;
+mod release;
+mod time;
+mod user;
+
+pub use app::{APP_NAME_MAX, App, AppName, InvalidAppName};
+pub use build::{Build, BuildKind, BuildStatus, UnknownWord};
+pub use config::{Config, ConfigValue, ConfigVars, Limits};
+pub use ids::{AppId, BuildId, ConfigId, InstanceId, InvalidId, OperationId, ReleaseId, SshKeyId, UserId};
+pub use instance::{Instance, InstanceState};
+pub use log::{LogLine, LogSource};
+pub use operation::{IllegalStep, Operation, OperationKind, OperationStatus, Step};
+pub use process::{Formation, InvalidProcessType, PROCESS_TYPE_MAX, ProcessType, Procfile, ProcfileError};
+pub use release::{Release, ReleaseStatus};
+pub use time::Timestamp;
+pub use user::{InvalidUsername, SshKey, USERNAME_MAX, User, Username};
