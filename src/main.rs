@@ -1,1 +1,3 @@
+//! The `slipway` command.
+
 fn main() {}

@@ -1,0 +1,1 @@
+//! The Deis controller API, v1.

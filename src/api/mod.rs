@@ -1,0 +1,2 @@
+//! HTTP doors over the platform's verbs.
+pub mod deis;

@@ -1,0 +1,1 @@
+//! Arguments become a command.

@@ -1,0 +1,1 @@
+//! A stateful engine in memory, for fault tests.

@@ -1,0 +1,211 @@
+//! The narrow waist to the container engine: images, containers, networks and volumes, in the platform's own words.
+//!
+//! Everything above speaks of [`ContainerSpec`]s and [`Container`]s; only `docker` knows the engine's API.
+
+pub mod docker;
+#[cfg(test)]
+pub mod memory;
+mod spec;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+pub use spec::{
+    Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, EngineInfo, ExitStatus, Image, ImageBuild,
+    Labels, ListeningPort, LogOutput, Resources, label,
+};
+
+/// What the engine could not do.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The engine does not answer.
+    #[error("the container engine does not answer: {0}")]
+    Unreachable(String),
+    /// The thing that was named does not exist.
+    #[error("{what} does not exist in the container engine")]
+    NotFound {
+        /// The image, container, network or volume.
+        what: String,
+    },
+    /// The engine refused or failed; its own words.
+    #[error("{action}: {message}")]
+    Refused {
+        /// What was attempted, on which thing.
+        action: String,
+        /// The engine's message.
+        message: String,
+    },
+    /// An image build ran and failed; its output has been streamed before.
+    #[error("{0}")]
+    BuildFailed(String),
+    /// It took longer than allowed.
+    #[error("{action} took longer than {} s", limit.as_secs())]
+    TimedOut {
+        /// What was attempted, on which thing.
+        action: String,
+        /// How long it was given.
+        limit: Duration,
+    },
+    /// A stream to or from the engine broke.
+    #[error("{action}: {source}")]
+    Io {
+        /// What was attempted.
+        action: String,
+        /// Why it broke.
+        source: std::io::Error,
+    },
+}
+
+/// A stream of chunks, as a tar archive travels to and from the engine.
+pub type ByteStream = BoxStream<'static, Result<Bytes, std::io::Error>>;
+
+/// Takes one line of build output, without the line end.
+pub type LineSink<'a> = &'a (dyn Fn(&str) + Send + Sync);
+
+/// What Slipway needs of a container engine.
+///
+/// Every verb is idempotent where it can be: creating what exists with the same name succeeds and yields the existing
+/// thing, removing or stopping what is gone succeeds. Verbs are cancel-safe in the sense that dropping the future leaves
+/// the engine in a state that the same verb, called again, brings to the wanted end. Dropping [`Engine::build_image`]
+/// stops the build.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// Version and abilities; also the health probe of the engine itself.
+    async fn info(&self) -> Result<EngineInfo, EngineError>;
+
+    /// The image that `reference` names locally.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] when it is not there; nothing is pulled.
+    async fn image(&self, reference: &str) -> Result<Image, EngineError>;
+
+    /// Fetches an image from its registry (tag `latest` when none is given).
+    async fn pull_image(&self, reference: &str, on_line: LineSink<'_>) -> Result<Image, EngineError>;
+
+    /// Builds a Dockerfile context; each output line goes to `on_line` as it arrives.
+    ///
+    /// Uses BuildKit where the engine has it. Dropping the future stops the build.
+    async fn build_image(
+        &self,
+        build: &ImageBuild,
+        context: ByteStream,
+        on_line: LineSink<'_>,
+    ) -> Result<Image, EngineError>;
+
+    /// Makes an image from a root file system (tar, not compressed), with Dockerfile-style `changes` such as `CMD ["sh"]`.
+    async fn import_image(&self, reference: &str, rootfs: ByteStream, changes: &[String])
+    -> Result<Image, EngineError>;
+
+    /// Gives an image another name.
+    async fn tag_image(&self, reference: &str, new_reference: &str) -> Result<(), EngineError>;
+
+    /// Forgets a name of an image, and the image with its last name.
+    async fn remove_image(&self, reference: &str) -> Result<(), EngineError>;
+
+    /// Images that carry all of `labels`.
+    async fn images(&self, labels: &Labels) -> Result<Vec<Image>, EngineError>;
+
+    /// Creates a container without starting it; yields its engine id. A container of that name and the same
+    /// [`label::INSTANCE`] that exists already is returned instead.
+    async fn create_container(&self, spec: &ContainerSpec) -> Result<String, EngineError>;
+
+    /// Unpacks a tar archive into a container at `path`. Owners are taken from the archive's numbers.
+    async fn upload(&self, container: &str, path: &str, archive: ByteStream) -> Result<(), EngineError>;
+
+    /// The files below `path` as a tar archive, entries named from the last component of `path`.
+    async fn download(&self, container: &str, path: &str) -> Result<ByteStream, EngineError>;
+
+    /// Turns a container's file system into an image that keeps its parent's configuration, with `changes` laid over.
+    async fn commit_container(
+        &self,
+        container: &str,
+        reference: &str,
+        labels: &Labels,
+        changes: &[String],
+    ) -> Result<Image, EngineError>;
+
+    /// Starts a created or exited container; one that runs is left alone.
+    async fn start_container(&self, container: &str) -> Result<(), EngineError>;
+
+    /// Sends SIGTERM, waits at most `grace`, then SIGKILL. A container that is gone or stopped is fine.
+    async fn stop_container(&self, container: &str, grace: Duration) -> Result<(), EngineError>;
+
+    /// Kills and removes a container with its anonymous volumes. One that is gone is fine.
+    async fn remove_container(&self, container: &str) -> Result<(), EngineError>;
+
+    /// Waits until a container is no longer running.
+    async fn wait_container(&self, container: &str) -> Result<ExitStatus, EngineError>;
+
+    /// The present state of one container, by engine id or name.
+    async fn container(&self, container: &str) -> Result<Container, EngineError>;
+
+    /// All containers, running or not, that carry all of `labels`. An empty label value matches any value.
+    async fn containers(&self, labels: &Labels) -> Result<Vec<Container>, EngineError>;
+
+    /// Ports on which the processes of a running container listen, read from its network namespace. Empty when that
+    /// cannot be known (an engine on another machine).
+    async fn listening_ports(&self, container: &str) -> Result<Vec<ListeningPort>, EngineError>;
+
+    /// Output of a container from `since` (seconds since the epoch, 0 = from the start), going on as long as it runs
+    /// when `follow`.
+    fn logs(&self, container: &str, since: i64, follow: bool) -> BoxStream<'static, Result<ContainerLog, EngineError>>;
+
+    /// Starts, deaths, out-of-memory kills and removals of containers that carry `labels`, from now on. The stream ends
+    /// when the engine goes away.
+    fn events(&self, labels: &Labels) -> BoxStream<'static, Result<ContainerEvent, EngineError>>;
+
+    /// Creates an isolated network of that name unless it exists. Containers on different networks cannot reach each
+    /// other; the host reaches them all.
+    async fn ensure_network(&self, name: &str, labels: &Labels) -> Result<(), EngineError>;
+
+    /// Removes a network. One that is gone is fine.
+    async fn remove_network(&self, name: &str) -> Result<(), EngineError>;
+
+    /// Names of networks that carry all of `labels`.
+    async fn networks(&self, labels: &Labels) -> Result<Vec<String>, EngineError>;
+
+    /// Creates a volume unless it exists.
+    async fn ensure_volume(&self, name: &str, labels: &Labels) -> Result<(), EngineError>;
+
+    /// Removes a volume. One that is gone is fine.
+    async fn remove_volume(&self, name: &str) -> Result<(), EngineError>;
+
+    /// Bounds all image builds of this engine together, where Slipway can reach what holds them; yields the path of the
+    /// control group that does, or `None` where there is none to be had (an engine on another machine).
+    async fn limit_image_builds(&self, resources: &Resources) -> Result<Option<std::path::PathBuf>, EngineError>;
+}
+
+/// A tar archive of a few small files, for [`Engine::upload`] and [`Engine::build_image`].
+///
+/// Each file comes as (path, mode, contents); owner is `uid`, for the group too.
+pub fn small_archive<'a>(
+    files: impl IntoIterator<Item = (&'a Path, u32, &'a [u8])>,
+    uid: u64,
+) -> std::io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, mode, contents) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(contents.len() as u64);
+        header.set_mode(mode);
+        header.set_uid(uid);
+        header.set_gid(uid);
+        header.set_mtime(0);
+        archive.append_data(&mut header, path, contents)?;
+    }
+    archive.into_inner()
+}
+
+/// Bytes that are all there already, as a stream.
+pub fn byte_stream(bytes: Vec<u8>) -> ByteStream {
+    Box::pin(futures_util::stream::once(async move { Ok(Bytes::from(bytes)) }))
+}
+
+/// Labels from pairs.
+pub fn labels<const N: usize>(pairs: [(&str, &str); N]) -> Labels {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect::<BTreeMap<_, _>>()
+}

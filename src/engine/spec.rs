@@ -1,0 +1,192 @@
+//! What is asked of the engine and what it tells.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+/// Label names and values of engine objects.
+pub type Labels = BTreeMap<String, String>;
+
+/// The labels by which Slipway knows its own. Whatever lacks [`label::SERVER`] is not ours and is never touched.
+pub mod label {
+    /// Which Slipway installation made the object (a random id kept in its database).
+    pub const SERVER: &str = "io.slipway.server";
+    /// The app's stable id.
+    pub const APP: &str = "io.slipway.app";
+    /// The app's name, for people.
+    pub const APP_NAME: &str = "io.slipway.app-name";
+    /// The instance's stable id.
+    pub const INSTANCE: &str = "io.slipway.instance";
+    /// Version of the release, `v3`.
+    pub const RELEASE: &str = "io.slipway.release";
+    /// Process type.
+    pub const PROCESS: &str = "io.slipway.process";
+    /// The operation that made the object, for work that must not outlive it (builds).
+    pub const OPERATION: &str = "io.slipway.operation";
+    /// Full id of the commit that an image was built from.
+    pub const COMMIT: &str = "io.slipway.commit";
+    /// The build that made an image.
+    pub const BUILD: &str = "io.slipway.build";
+}
+
+/// Bounds of a container or build. `None` means no bound.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Resources {
+    /// Hard memory limit in bytes, swap included.
+    pub memory_bytes: Option<i64>,
+    /// Relative CPU weight; 1024 is the engine's default.
+    pub cpu_shares: Option<i64>,
+    /// Processes and threads.
+    pub pids: Option<i64>,
+}
+
+/// A container to create.
+#[derive(Debug, Clone, Default)]
+pub struct ContainerSpec {
+    /// Unique name.
+    pub name: String,
+    /// Engine reference of the image.
+    pub image: String,
+    /// Replaces the image's entry point when given; `Some(vec![])` clears it.
+    pub entrypoint: Option<Vec<String>>,
+    /// Replaces the image's command when given.
+    pub command: Option<Vec<String>>,
+    /// Environment, laid over the image's own.
+    pub env: BTreeMap<String, String>,
+    /// How Slipway finds it again.
+    pub labels: Labels,
+    /// The network to join; the engine's default one when `None`.
+    pub network: Option<String>,
+    /// Names by which containers on the same network reach it.
+    pub aliases: Vec<String>,
+    /// Runs as this user (`uid:gid`) instead of the image's.
+    pub user: Option<String>,
+    /// Working directory instead of the image's.
+    pub workdir: Option<String>,
+    /// Bounds.
+    pub resources: Resources,
+    /// Named volumes: (volume, path in the container).
+    pub volumes: Vec<(String, String)>,
+    /// Host files, read-only: (host path, path in the container).
+    pub binds: Vec<(String, String)>,
+    /// Size of the engine's own log of the container in bytes; the engine keeps two such files.
+    pub log_bytes: u64,
+}
+
+/// What a container is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContainerState {
+    /// Created, never started.
+    Created,
+    /// Running.
+    Running,
+    /// Not running any more.
+    Exited(ExitStatus),
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitStatus {
+    /// Exit status of its first process; 128 + signal when a signal ended it.
+    pub code: i64,
+    /// The kernel killed it for lack of memory.
+    pub out_of_memory: bool,
+}
+
+/// A container as the engine has it.
+#[derive(Debug, Clone)]
+pub struct Container {
+    /// Engine id.
+    pub id: String,
+    /// Name without the leading slash.
+    pub name: String,
+    /// What it is doing.
+    pub state: ContainerState,
+    /// Its labels.
+    pub labels: Labels,
+    /// Address on its network, while it runs.
+    pub ip: Option<IpAddr>,
+}
+
+/// An image as the engine has it.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// Content id (`sha256:...`).
+    pub id: String,
+    /// Names.
+    pub tags: Vec<String>,
+    /// Declared TCP ports in ascending order.
+    pub ports: Vec<u16>,
+    /// Its labels.
+    pub labels: Labels,
+    /// Bytes on disk.
+    pub size_bytes: i64,
+}
+
+/// An image to build from a Dockerfile.
+#[derive(Debug, Clone, Default)]
+pub struct ImageBuild {
+    /// Names the result.
+    pub tag: String,
+    /// Path of the Dockerfile in the context.
+    pub dockerfile: String,
+    /// Build arguments.
+    pub args: BTreeMap<String, String>,
+    /// Labels of the result.
+    pub labels: Labels,
+    /// Bounds where the engine's builder takes them per build (the classic builder).
+    pub resources: Resources,
+    /// Ignores the engine's build cache.
+    pub no_cache: bool,
+}
+
+/// A TCP socket in state LISTEN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListeningPort(pub SocketAddr);
+
+/// Which of the two output streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogOutput {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// One line of a container's output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerLog {
+    /// Nanoseconds since the epoch, stamped by the engine.
+    pub nanos: i64,
+    /// Which stream.
+    pub output: LogOutput,
+    /// The line without its end; bytes that are no UTF-8 are replaced.
+    pub text: String,
+}
+
+/// Something that happened to a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerEvent {
+    /// Engine id.
+    pub container: String,
+    /// `start`, `die`, `oom`, `destroy`.
+    pub action: String,
+    /// The container's labels.
+    pub labels: Labels,
+}
+
+/// What the engine is and can do.
+#[derive(Debug, Clone)]
+pub struct EngineInfo {
+    /// Version of the engine, `20.10.24`.
+    pub version: String,
+    /// Version of its API, `1.41`.
+    pub api_version: String,
+    /// Whether images are built by BuildKit.
+    pub has_buildkit: bool,
+    /// Processors.
+    pub cpus: i64,
+    /// Memory in bytes.
+    pub memory_bytes: i64,
+    /// Where it keeps images and containers.
+    pub root_dir: String,
+}

@@ -1,0 +1,1 @@
+//! Bare repositories: create, resolve, read, export a tree as tar.

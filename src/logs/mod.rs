@@ -1,0 +1,1 @@
+//! Per-app log streams: collect, store, tail.

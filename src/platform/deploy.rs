@@ -1,0 +1,1 @@
+//! The sentence: build, then release, then rollout.

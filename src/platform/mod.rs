@@ -1,0 +1,2 @@
+//! The verbs that every door calls.
+pub mod deploy;

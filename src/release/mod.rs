@@ -1,0 +1,1 @@
+//! Stage 3: image and config become a numbered, immutable release.

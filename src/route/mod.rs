@@ -1,0 +1,1 @@
+//! Stage 5: host name, app, upstreams.

@@ -1,0 +1,1 @@
+//! Composition root: builds everything, owns the order of shutdown.
