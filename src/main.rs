@@ -1,3 +1,11 @@
 //! The `slipway` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Before anything else: git starts it for every push, and it needs neither settings nor a runtime.
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == "hook") {
+        return slipway::push::run_hook();
+    }
+    ExitCode::SUCCESS
+}

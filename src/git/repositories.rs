@@ -32,8 +32,8 @@ const SETTINGS: [(&str, &str); 12] = [
     ("receive.denyDeletes", "true"),
     // A deploy follows whatever the pusher says, forced or not.
     ("receive.denyNonFastForwards", "false"),
-    // A shallow history could not be cloned back.
-    ("receive.shallowUpdate", "false"),
+    // The pre-receive hook refuses shallow histories, in words; left to git, the refusal comes after the deploy.
+    ("receive.shallowUpdate", "true"),
     // One pack per push is faster to sync and to read than a hundred loose objects.
     ("transfer.unpackLimit", "1"),
     // Repacking runs inside receive-pack, while the pushed app is still locked: no build reads packs as they vanish, and

@@ -74,6 +74,31 @@ impl Source {
         self.is_tag
     }
 
+    /// Whether the history behind a shallow push is not all here: some commit of `boundary`, where the pusher's own
+    /// history ends, has a parent that the repository does not hold either.
+    ///
+    /// A pusher names every end of its history, also those that this push does not reach; they are passed over.
+    ///
+    /// # Errors
+    /// [`GitError::Git`] when a commit of `boundary` cannot be read.
+    pub fn lacks_history(&self, boundary: &[String]) -> Result<bool, GitError> {
+        let opened = self.opened()?;
+        let lacks = |oid: &String| -> Result<bool, git2::Error> {
+            let (id, odb) = (Oid::from_str(oid)?, opened.odb()?);
+            if !odb.exists(id) {
+                return Ok(false);
+            }
+            let commit = opened.find_commit(id)?;
+            Ok(commit.parent_ids().any(|parent| !odb.exists(parent)))
+        };
+        for oid in boundary {
+            if lacks(oid).map_err(GitError::git("read the history of", &self.repository))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The contents of a regular file at `path` (`Procfile`, `config/app.yml`); `None` when there is none.
     ///
     /// Symbolic links are followed within the tree, as they would be in a checkout.
