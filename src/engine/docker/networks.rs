@@ -46,6 +46,8 @@ impl std::fmt::Display for Block {
 }
 
 impl Docker {
+    /// A bridge of its own. Engine 20.10 takes its rules against traffic between bridges away for some ten milliseconds
+    /// whenever it creates one; packets between apps can pass then.
     pub(super) async fn make_network(&self, name: &str, labels: &Labels) -> Result<(), EngineError> {
         let act = Act::on("creating", "network", name);
         let _alone = self.network_creation.lock().await;
@@ -120,7 +122,7 @@ fn network_request(name: &str, labels: &Labels, subnet: Block) -> NetworkCreateR
     NetworkCreateRequest {
         name: name.to_owned(),
         driver: Some("bridge".to_owned()),
-        ipam: Some(Ipam { config: Some(vec![config]), ..Ipam::default() }),
+        ipam: Some(Ipam { driver: Some("default".to_owned()), config: Some(vec![config]), ..Ipam::default() }),
         labels: Some(labels.clone().into_iter().collect()),
         ..NetworkCreateRequest::default()
     }

@@ -119,7 +119,7 @@ fn committed(parent: ImageConfig, container: ContainerConfig, labels: &Labels) -
     all_labels.extend(parent.labels.unwrap_or_default());
     all_labels.extend(labels.iter().map(|(label, value)| (label.clone(), value.clone())));
     ContainerConfig {
-        user: parent.user.filter(|user| !user.is_empty()).or_else(|| Some("root".to_owned())),
+        user: parent.user.filter(|user| !user.is_empty()).or_else(|| Some("0".to_owned())),
         working_dir: parent.working_dir.filter(|dir| !dir.is_empty()).or_else(|| Some("/".to_owned())),
         env: Some(env),
         cmd: parent.cmd,
@@ -161,7 +161,7 @@ mod tests {
         let config = committed(parent, container, &labels);
         assert_eq!(config.env, list(&["PATH=/bin", "TOKEN="]));
         assert_eq!(config.labels, map(&[("stack", "12"), ("operation", ""), ("build", "7")]));
-        assert_eq!(config.user.as_deref(), Some("root"));
+        assert_eq!(config.user.as_deref(), Some("0"));
         assert_eq!((config.entrypoint, config.cmd), (list(&[]), list(&["sh"])));
     }
 }

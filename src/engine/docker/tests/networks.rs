@@ -38,22 +38,26 @@ async fn networks_are_made_once_and_keep_apps_apart() {
     let Some(IpAddr::V4(ip)) = corner.docker.container(&id).await.unwrap().ip else { panic!("no address") };
     assert!(ip.octets()[0] == 10 && (208..224).contains(&ip.octets()[1]), "{ip}");
 
-    let mut answers = Vec::new();
-    for (name, network) in [("near", &blue), ("far", &red)] {
+    let ask = async |name: &str, network: &String| {
         let mut client = corner.spec(name, &dial(&ip.to_string(), 80));
         client.network = Some(network.clone());
-        answers.extend(corner.run(&client).await.1);
-    }
-    assert_eq!(answers, ["connected", "no way"]);
+        let answer = corner.run(&client).await.1.join("; ");
+        corner.docker.remove_container(&client.name).await.unwrap();
+        answer
+    };
+    assert_eq!(ask("near", &blue).await, "connected");
+    // While any network of the machine is being created, other tests do that, the engine's rules are off for some
+    // milliseconds.
+    until("the wall stands", || async {
+        let answer = ask("far", &red).await;
+        if answer == "no way" { Ok(()) } else { Err(answer) }
+    })
+    .await;
 
     let busy = corner.docker.remove_network(&blue).await.unwrap_err();
     assert!(matches!(&busy, EngineError::Refused { .. }) && busy.to_string().contains(&blue), "{busy:?}");
-    corner
-        .docker
-        .remove_network(&red)
-        .await
-        .expect_err("an ended container still holds its place until it is removed")
-        .to_string();
+    corner.docker.remove_network(&red).await.unwrap();
+    assert_eq!(corner.docker.networks(&corner.labels()).await.unwrap(), [blue]);
 }
 
 #[tokio::test]

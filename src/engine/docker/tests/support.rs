@@ -47,7 +47,7 @@ impl Corner {
         let label = format!("LABEL {}={}", label::SERVER, self.id);
         let changes = changes.iter().map(|&change| change.to_owned()).chain([label]).collect::<Vec<_>>();
         let reference = self.name("image");
-        self.docker.import_image(&reference, byte_stream(root_file_system()), &changes).await.unwrap()
+        self.docker.import_image(&reference, byte_stream(root_file_system(&self.id)), &changes).await.unwrap()
     }
 
     /// A container of the test image that runs `script` with sh.
@@ -144,8 +144,9 @@ pub(super) async fn until<T, F: Future<Output = Result<T, String>>>(what: &str, 
     }
 }
 
-/// A root file system of a few programs of this machine and the libraries they need.
-fn root_file_system() -> Vec<u8> {
+/// A root file system of a few programs of this machine and the libraries they need. The `id` in it keeps the engine
+/// from answering a build out of an earlier run's cache.
+fn root_file_system(id: &str) -> Vec<u8> {
     let mut files = BTreeSet::new();
     for program in PROGRAMS {
         files.insert(PathBuf::from(program));
@@ -162,15 +163,16 @@ fn root_file_system() -> Vec<u8> {
         archive.append_data(&mut header, directory, std::io::empty()).unwrap();
     }
     for file in files {
-        append(&mut archive, &file);
+        let contents = std::fs::read(&file).unwrap();
+        append(&mut archive, file.strip_prefix("/").unwrap(), &contents);
     }
+    append(&mut archive, Path::new("etc/id"), id.as_bytes());
     archive.into_inner().unwrap()
 }
 
-fn append(archive: &mut tar::Builder<Vec<u8>>, file: &Path) {
-    let contents = std::fs::read(file).unwrap();
+fn append(archive: &mut tar::Builder<Vec<u8>>, path: &Path, contents: &[u8]) {
     let mut header = tar::Header::new_gnu();
     header.set_mode(0o755);
     header.set_size(contents.len() as u64);
-    archive.append_data(&mut header, file.strip_prefix("/").unwrap(), contents.as_slice()).unwrap();
+    archive.append_data(&mut header, path, contents).unwrap();
 }
