@@ -63,7 +63,7 @@ async fn everything_said_arrives_in_order_however_much_it_is() {
     world.commit("loud").await;
     let output = world.push(&["main"]).await;
     assert!(output.status.success());
-    let said = said(&output);
+    let said = heard(&output);
     let number = |line: &str| line.strip_prefix("remote:        line ")?.split(' ').next()?.parse::<u32>().ok();
     let numbers: Vec<u32> = said.lines().filter_map(number).collect();
     let left_out: u32 = said
@@ -114,13 +114,9 @@ async fn a_stopping_server_cancels_its_pushes_and_takes_no_new_ones() {
     assert!(!success && said.contains("remote:  !     Cancelled."), "{said}");
     assert!(world.holds_nothing());
     let output = world.push(&["main"]).await;
-    assert!(said_nothing_of_slipway(&output), "{}", super::said(&output));
+    assert!(!output.status.success() && !heard(&output).contains("remote:"), "{}", heard(&output));
     assert_eq!(world.deploys().len(), 1);
     world.close().await;
-}
-
-fn said_nothing_of_slipway(output: &Output) -> bool {
-    !output.status.success() && !said(output).contains("remote:")
 }
 
 #[tokio::test(flavor = "multi_thread")]

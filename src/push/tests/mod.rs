@@ -131,7 +131,7 @@ impl World {
     /// Runs git, which must succeed; yields its trimmed output.
     async fn git(&self, folder: &str, arguments: &[&str]) -> String {
         let output = finish(self.command(folder, arguments)).await;
-        assert!(output.status.success(), "git {arguments:?}: {}", said(&output));
+        assert!(output.status.success(), "git {arguments:?}: {}", heard(&output));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
@@ -246,8 +246,8 @@ async fn finish(mut command: Command) -> Output {
 }
 
 /// What a command said on standard error, without git's padding.
-fn said(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stderr).replace('\r', "\n");
+fn heard(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr).replace("\r\n", "\n").replace('\r', "\n");
     text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 

@@ -25,16 +25,12 @@ async fn a_push_is_deployed_before_its_branch_moves() {
     assert_eq!((two.old.as_ref(), &two.commit, two.moved), (Some(&first), &second, Some(true)));
     assert_eq!((&one.options, &two.options), (&vec![], &vec!["redeploy".to_owned(), "key=a b".to_owned()]));
 
-    assert!(world.push(&["-f", "HEAD~1:main"]).await.status.success(), "going back is a deploy too");
     world.platform.go.add_permits(1);
+    assert!(world.push(&["-f", "HEAD~1:main"]).await.status.success(), "going back is a deploy too");
     assert!(world.push(&["main:master"]).await.status.success());
     assert_eq!(world.tip("master").as_ref(), Some(&second));
-    assert!(said_by(&world.push(&["main:master"]).await).contains("Everything up-to-date"));
+    assert!(heard(&world.push(&["main:master"]).await).contains("Everything up-to-date"));
     world.close().await;
-}
-
-fn said_by(output: &Output) -> String {
-    said(output)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,7 +39,7 @@ async fn a_failed_deploy_leaves_nothing_and_the_commit_can_be_pushed_again() {
     world.commit("fail").await;
     for _ in 0..2 {
         let output = world.push(&["main"]).await;
-        let said = said(&output);
+        let said = heard(&output);
         assert!(!output.status.success());
         assert!(said.contains("remote:  !     The build failed.\nremote:  !     Mend it."), "{said}");
         assert!(said.contains("! [remote rejected] main -> main (pre-receive hook declined)"), "{said}");
@@ -64,7 +60,7 @@ async fn other_references_are_refused_with_the_command_to_type() {
     let commit = world.git("work", &["rev-parse", "HEAD"]).await;
     let refused = async |arguments: &[&str], line: &str| {
         let output = world.push(arguments).await;
-        let said = said(&output);
+        let said = heard(&output);
         assert!(!output.status.success() && said.contains(&format!("remote:  !     {line}")), "{arguments:?}: {said}");
         assert!(world.holds_nothing(), "{arguments:?}");
     };
@@ -90,7 +86,11 @@ async fn other_references_are_refused_with_the_command_to_type() {
     }
     assert_eq!((world.tip("main").as_ref(), world.tip("master").as_ref()), (Some(&commit), Some(&commit)));
     let output = world.push(&[":main"]).await;
-    assert!(said(&output).contains("remote:  !     The deploy branch 'main' cannot be deleted."), "{}", said(&output));
+    assert!(
+        heard(&output).contains("remote:  !     The deploy branch 'main' cannot be deleted."),
+        "{}",
+        heard(&output)
+    );
     assert_eq!(world.tip("main"), Some(commit));
     world.close().await;
 }
@@ -104,12 +104,12 @@ async fn a_shallow_clone_is_refused_unless_its_history_is_here() {
     world.git(".", &["clone", "-q", "--depth", "1", &source, "shallow"]).await;
     let push = || finish(world.command("shallow", &["push", &world.url("app").leak()[..], "main"]));
     let output = push().await;
-    assert!(said(&output).contains("Type: git fetch --unshallow && git push"), "{}", said(&output));
+    assert!(heard(&output).contains("Type: git fetch --unshallow && git push"), "{}", heard(&output));
     assert!(!output.status.success() && world.holds_nothing() && world.deploys().is_empty());
     assert!(world.push(&["main"]).await.status.success());
     world.git("shallow", &["commit", "-q", "--allow-empty", "-m", "more"]).await;
     let output = push().await;
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", heard(&output));
     assert!(!world.repository().join("shallow").exists());
     world.close().await;
 }
@@ -119,8 +119,8 @@ async fn an_app_can_be_cloned_back_even_while_it_is_empty() {
     let world = World::new().await;
     let clone = async |folder: &str| {
         let output = finish(world.command(".", &["clone", &world.url("app"), folder])).await;
-        assert!(output.status.success(), "{}", said(&output));
-        said(&output)
+        assert!(output.status.success(), "{}", heard(&output));
+        heard(&output)
     };
     assert!(clone("empty").await.contains("You appear to have cloned an empty repository"));
     fs::write(world.path("work/HEAD"), "harmless").unwrap();
@@ -152,7 +152,7 @@ async fn large_pushes_pass_and_too_large_ones_are_refused_in_words() {
     let commit = world.commit("ok").await;
     let begun = Instant::now();
     let output = world.push(&["main"]).await;
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", heard(&output));
     assert!(begun.elapsed() < Duration::from_secs(20), "20 MB took {:?}", begun.elapsed());
     assert_eq!(world.tip("main"), Some(commit));
 
@@ -160,7 +160,7 @@ async fn large_pushes_pass_and_too_large_ones_are_refused_in_words() {
     world.commit("ok").await;
     let output = world.push(&["main"]).await;
     assert!(!output.status.success());
-    assert!(said(&output).contains(" !     A push may have 25 MiB here."), "{}", said(&output));
+    assert!(heard(&output).contains(" !     A push may have 25 MiB here."), "{}", heard(&output));
     assert_eq!(world.deploys().len(), 1);
     wait_until("the refused objects are gone", || !world.has_quarantine()).await;
     world.close().await;
@@ -176,7 +176,7 @@ async fn pushes_to_one_app_wait_for_each_other_and_other_apps_do_not() {
     let (app, other) = (world.url("app"), world.url("other"));
     let mut second = world.command("work", &["push", &app, "HEAD:refs/heads/main"]).spawn().unwrap();
     let output = finish(world.command("work", &["push", &other, "HEAD:refs/heads/main"])).await;
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", heard(&output));
     assert!(second.try_wait().unwrap().is_none(), "the same app is locked");
     world.platform.go.add_permits(1);
     assert!(first.end().await.0);
@@ -213,7 +213,7 @@ async fn two_channels_of_one_connection_work_at_the_same_time() {
     world.platform.go.add_permits(2);
     for task in [one, two] {
         let output = tokio::time::timeout(LIMIT, task).await.unwrap().unwrap();
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", heard(&output));
     }
     world.close().await;
 }
