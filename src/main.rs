@@ -1,3 +1,16 @@
 //! The `slipway` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // Before anything else: git starts it for every push, and it needs neither settings nor a runtime.
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == "hook") {
+        return slipway::push::run_hook();
+    }
+    // Two crypto providers are in the program; rustls picks none by itself then.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        eprintln!("slipway: a crypto provider is installed already");
+        return ExitCode::FAILURE;
+    }
+    slipway::cli::run()
+}

@@ -65,3 +65,14 @@ pub async fn delete<'c>(executor: impl AnyExecutor<'c>, id: ConfigId) -> Result<
     sqlx::query("DELETE FROM configs WHERE id = $1").bind(id.to_string()).execute(executor).await?;
     Ok(())
 }
+
+/// Removes an app's snapshots that no release refers to: what failed changes left.
+pub async fn delete_unused<'c>(executor: impl AnyExecutor<'c>, app: AppId) -> Result<(), StoreError> {
+    sqlx::query(
+        "DELETE FROM configs WHERE app_id = $1 AND id NOT IN (SELECT config_id FROM releases WHERE app_id = $1)",
+    )
+    .bind(app.to_string())
+    .execute(executor)
+    .await?;
+    Ok(())
+}

@@ -10,6 +10,7 @@ mod database;
 mod error;
 pub mod formations;
 pub mod instances;
+mod journal;
 pub mod operations;
 pub mod releases;
 mod rows;
@@ -20,6 +21,7 @@ pub mod users;
 
 pub use database::{Store, Transaction};
 pub use error::StoreError;
+pub use journal::{Journal, JournalError};
 pub use rows::Page;
 pub use seal::{SealError, Sealer, digest, random_hex};
 

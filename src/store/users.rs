@@ -134,3 +134,9 @@ pub async fn log_in<'c>(executor: impl AnyExecutor<'c>, sealer: &Sealer, id: Use
         .await?;
     Ok(token(sealer, id, &text(&row, "token_seed")?))
 }
+
+/// How many accounts there are.
+pub async fn count<'c>(executor: impl AnyExecutor<'c>) -> Result<i64, StoreError> {
+    let row = sqlx::query("SELECT COUNT(*) AS n FROM users").fetch_one(executor).await?;
+    integer(&row, "n")
+}

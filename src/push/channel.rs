@@ -1,0 +1,168 @@
+//! One SSH channel: waits for what the client wants, runs git for it or says what Slipway is for.
+
+use std::time::Duration;
+
+use russh::server::Msg;
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+
+use super::connection::Peer;
+use super::exec::{self, ExecError, GitCommand, Service};
+use super::server::Door;
+use super::transfer::{Job, Outcome};
+use crate::model::Username;
+
+/// git's exit status for "fatal".
+const FATAL: u32 = 128;
+/// The exit status of everything that is not git.
+const NOT_GIT: u32 = 1;
+/// How long the last words of a channel may take to leave.
+const END_LIMIT: Duration = Duration::from_secs(10);
+/// The extended data type of standard error (RFC 4254 §5.2).
+const STDERR: u32 = 1;
+
+/// What a client asks of a channel.
+enum Wish {
+    Exec(Vec<u8>),
+    /// A shell, or a subsystem such as sftp.
+    Other,
+}
+
+/// Serves one channel to its end.
+///
+/// Requests are read from the channel's own queue and not in the connection's callbacks, so that a client cannot fill the
+/// queue of a channel that nobody reads.
+pub(super) async fn serve(door: &Door, peer: &Peer, user: Username, channel: Channel<Msg>) {
+    let (mut read, write) = channel.split();
+    let mut protocol = None;
+    let mut line_end = "\n";
+    let wish = loop {
+        match read.wait().await {
+            Some(ChannelMsg::SetEnv { variable_name, variable_value, .. }) => {
+                protocol = git_protocol(&variable_name, &variable_value).map(str::to_owned).or(protocol);
+            }
+            // The client's terminal is raw from here on and needs its carriage returns.
+            Some(ChannelMsg::RequestPty { .. }) => line_end = "\r\n",
+            Some(ChannelMsg::Exec { command, .. }) => break Wish::Exec(command),
+            Some(ChannelMsg::RequestShell { .. } | ChannelMsg::RequestSubsystem { .. }) => break Wish::Other,
+            Some(ChannelMsg::Close) | None => return,
+            Some(_) => {}
+        }
+    };
+    let parsed = match wish {
+        Wish::Exec(command) => exec::parse(&command),
+        Wish::Other => Err(ExecError::NotGit),
+    };
+    let result = match parsed {
+        Ok(command) => run(door, &user, command, protocol, &mut read, &write).await,
+        Err(ExecError::NoSuchApp(name)) => Err(Refusal { line: no_such_app(&name), code: FATAL }),
+        Err(ExecError::NotGit) => Err(Refusal { line: greeting(door, &user), code: NOT_GIT }),
+    };
+    let (line, code) = match result {
+        Ok(end) => (end.advice, end.code),
+        Err(refusal) => (Some(refusal.line), refusal.code),
+    };
+    let last_words = async {
+        if let Some(line) = line {
+            write.extended_data_bytes(STDERR, format!("{line}{line_end}")).await?;
+        }
+        write.exit_status(code).await?;
+        write.eof().await?;
+        write.close().await
+    };
+    match tokio::time::timeout(END_LIMIT, last_words).await {
+        // An error says that the connection is gone already.
+        Ok(_) => {}
+        Err(_) => peer.cut(),
+    }
+}
+
+/// One line for the client instead of git.
+struct Refusal {
+    line: String,
+    code: u32,
+}
+
+/// Git has ended.
+struct End {
+    code: u32,
+    advice: Option<String>,
+}
+
+async fn run(
+    door: &Door,
+    user: &Username,
+    command: GitCommand,
+    protocol: Option<String>,
+    read: &mut ChannelReadHalf,
+    write: &ChannelWriteHalf<Msg>,
+) -> Result<End, Refusal> {
+    let refusal = |line| Refusal { line, code: FATAL };
+    let found = door.repository(user, command.app.as_str()).await.map_err(refusal)?;
+    let (app, repository) = found.ok_or_else(|| refusal(no_such_app(command.app.as_str())))?;
+    let session = match command.service {
+        Service::ReceivePack => {
+            Some(door.sessions.open(user.clone(), app.clone(), repository.clone(), door.stop.child_token()))
+        }
+        Service::UploadPack => None,
+    };
+    let is_push = session.is_some();
+    let job = Job {
+        config: &door.config,
+        hook_socket: &door.hook_socket,
+        service: command.service,
+        repository,
+        protocol,
+        session,
+        stop: &door.stop,
+    };
+    let Outcome { code, received } = job.run(read, write).await.map_err(|error| {
+        tracing::error!(app.name = %app, user.name = %user, %error, "cannot run git");
+        refusal(format!("Slipway cannot run git on the server: {error}"))
+    })?;
+    tracing::info!(app.name = %app, user.name = %user, code, received_bytes = received, "git {} ended", command.service.command());
+    let is_too_large = is_push && code != 0 && received > door.config.max_push_bytes && door.config.max_push_bytes > 0;
+    Ok(End { code, advice: is_too_large.then(|| too_large(door.config.max_push_bytes)) })
+}
+
+fn no_such_app(name: &str) -> String {
+    format!("app '{name}' does not exist, or you may not push to it")
+}
+
+fn greeting(door: &Door, user: &Username) -> String {
+    let address = &door.config.address;
+    format!("Hi {user}! Slipway takes git pushes only: git push ssh://git@{address}/APP.git main")
+}
+
+fn too_large(max_bytes: u64) -> String {
+    let limit = if max_bytes >= 1 << 20 { format!("{} MiB", max_bytes >> 20) } else { format!("{max_bytes} bytes") };
+    format!(
+        " !     A push may have {limit} here. Take large files out of the history (git rm --cached FILE) and push again."
+    )
+}
+
+/// The value of a `GIT_PROTOCOL` variable that git may see: `version=2`, perhaps with more keys (git(1)).
+fn git_protocol<'a>(name: &str, value: &'a str) -> Option<&'a str> {
+    let is_plain = |value: &str| value.bytes().all(|b| b.is_ascii_alphanumeric() || b"=:.-_".contains(&b));
+    (name == "GIT_PROTOCOL" && (1..=64).contains(&value.len()) && is_plain(value)).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_plain_git_protocol_reaches_git() {
+        assert_eq!(git_protocol("GIT_PROTOCOL", "version=2"), Some("version=2"));
+        assert_eq!(git_protocol("GIT_PROTOCOL", "version=2:key"), Some("version=2:key"));
+        for value in ["", "a b", "version=2\n", &"v".repeat(65)] {
+            assert_eq!(git_protocol("GIT_PROTOCOL", value), None, "{value:?}");
+        }
+        assert_eq!(git_protocol("LD_PRELOAD", "version=2"), None);
+    }
+
+    #[test]
+    fn limits_are_named_in_words() {
+        assert!(too_large(512 << 20).contains("512 MiB"));
+        assert!(too_large(1000).contains("1000 bytes"));
+    }
+}

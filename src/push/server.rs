@@ -1,0 +1,294 @@
+//! The listener: accepts SSH connections, bounds how many and how long, and stops in order.
+
+use std::borrow::Cow;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey};
+use russh::server::{RunningSession, run_stream};
+use russh::{Disconnect, MethodKind, MethodSet, Preferred, SshId, cipher};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::backend::PushBackend;
+use super::connection::{Connection, Peer};
+use super::gate::{Gate, Keeper};
+use super::session::Sessions;
+use crate::model::{AppName, Username};
+
+/// Connections at a time; more wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 512;
+/// How long a client may take to prove a key (OpenSSH's `LoginGraceTime` is 120 s).
+const LOGIN_LIMIT: Duration = Duration::from_secs(30);
+/// How long the platform may take to look up a key or an app.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(10);
+/// How long a connection may take to end once its socket is cut.
+const END_LIMIT: Duration = Duration::from_secs(5);
+/// Keys that a client may try: agents offer all they hold, and OpenSSH's 6 locks out people with many.
+const MAX_KEYS: usize = 20;
+/// Pause after a failed accept, which is most often a lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How pushes are taken.
+#[derive(Debug, Clone)]
+pub struct PushConfig {
+    /// The git program, by path or name.
+    pub git_bin: PathBuf,
+    /// A folder of Slipway's own for the pre-receive hook; made when missing.
+    pub hook_dir: PathBuf,
+    /// The program whose `hook` command is the hook: Slipway itself.
+    pub hook_program: PathBuf,
+    /// Where the hook reaches the server. A path too long for a unix socket is replaced by one in a temporary folder.
+    pub hook_socket: PathBuf,
+    /// Largest pack of one push, in bytes; 0 = no bound.
+    pub max_push_bytes: u64,
+    /// `HOST:PORT` as pushers type it, for the line that says how to push.
+    pub address: String,
+}
+
+/// What every connection shares.
+pub(super) struct Door {
+    pub(super) config: PushConfig,
+    pub(super) hook_socket: PathBuf,
+    pub(super) sessions: Sessions,
+    pub(super) stop: CancellationToken,
+    backend: Arc<dyn PushBackend>,
+}
+
+/// Serves git over SSH until `stop` fires and everything begun has ended.
+///
+/// From `stop` on no connection, channel or push is begun; running pushes are cancelled, and git is killed half a minute
+/// later under a platform that does not return. Work of the platform itself runs on `tracker` and may outlive this.
+///
+/// # Errors
+/// When the hook cannot be installed or its socket not be bound; nothing is served then.
+pub async fn serve(
+    listener: TcpListener,
+    host_key: PrivateKey,
+    backend: Arc<dyn PushBackend>,
+    config: PushConfig,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let config = PushConfig { hook_dir: std::path::absolute(&config.hook_dir)?, ..config };
+    install_hook(&config.hook_dir, &config.hook_program)?;
+    let gate = Gate::bind(&config.hook_socket)?;
+    let sessions = Sessions::default();
+    let keeper =
+        Keeper { sessions: sessions.clone(), backend: backend.clone(), tracker: tracker.clone(), stop: stop.clone() };
+    let hook_socket = gate.path().to_owned();
+    let door = Arc::new(Door { config, hook_socket, sessions, stop: stop.clone(), backend });
+    let closed = CancellationToken::new();
+    let gate = tracker.spawn(gate.run(keeper, closed.clone()));
+    let connections = TaskTracker::new();
+    accept(listener, Arc::new(ssh_config(host_key)), &door, &connections).await;
+    connections.close();
+    connections.wait().await;
+    closed.cancel();
+    gate.await.map_err(io::Error::other)
+}
+
+async fn accept(listener: TcpListener, ssh: Arc<russh::server::Config>, door: &Arc<Door>, connections: &TaskTracker) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let next = async || {
+        // Before the accept: too many connections wait in the kernel instead of being closed.
+        let permit = permits.clone().acquire_owned().await.map_err(io::Error::other)?;
+        listener.accept().await.map(|(stream, address)| (stream, address, permit))
+    };
+    loop {
+        let accepted = tokio::select! {
+            () = door.stop.cancelled() => return,
+            accepted = next() => accepted,
+        };
+        match accepted {
+            Ok((stream, address, permit)) => {
+                connections.spawn(connect(ssh.clone(), door.clone(), stream, address, permit));
+            }
+            Err(error) => after_failed_accept("ssh", &error).await,
+        }
+    }
+}
+
+/// Logs and pauses, so that a lasting lack of file descriptors does not spin.
+pub(super) async fn after_failed_accept(listener: &str, error: &io::Error) {
+    tracing::warn!(listener, %error, "cannot accept a connection");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+async fn connect(
+    ssh: Arc<russh::server::Config>,
+    door: Arc<Door>,
+    stream: TcpStream,
+    address: SocketAddr,
+    _permit: OwnedSemaphorePermit,
+) {
+    if let Err(error) = converse(ssh, door, stream, address).await {
+        // Port scanners, wrong keys, clients that hang up: nothing an operator needs to act on.
+        tracing::debug!(peer = %address, %error, "ssh connection ended");
+    }
+}
+
+/// Runs one connection and everything in it to the end.
+async fn converse(
+    ssh: Arc<russh::server::Config>,
+    door: Arc<Door>,
+    stream: TcpStream,
+    address: SocketAddr,
+) -> Result<(), russh::Error> {
+    stream.set_nodelay(true)?;
+    let stream = stream.into_std()?;
+    let peer = Arc::new(Peer { address, user: OnceLock::new(), socket: stream.try_clone()? });
+    let stream = TcpStream::from_std(stream)?;
+    let channels = TaskTracker::new();
+    let handler = Connection { door: door.clone(), peer: peer.clone(), channels: channels.clone() };
+    let login = tokio::time::Instant::now() + LOGIN_LIMIT;
+    let session = tokio::time::timeout_at(login, run_stream(ssh, stream, handler));
+    let mut session = tokio::select! {
+        () = door.stop.cancelled() => return Ok(()),
+        session = session => session.map_err(|_| russh::Error::ConnectionTimeout)??,
+    };
+    let ended = follow(&mut session, &door, &peer, &channels, login).await;
+    // russh's own task is not ours to abort; without a socket it ends.
+    peer.cut();
+    let ended = match ended {
+        Some(ended) => ended,
+        None => tokio::time::timeout(END_LIMIT, session).await.unwrap_or(Err(russh::Error::ConnectionTimeout)),
+    };
+    // Each knows that its client is gone, and has its own limits.
+    channels.close();
+    channels.wait().await;
+    ended
+}
+
+/// Waits for a reason to end a connection; yields the session's result if that was it.
+async fn follow(
+    session: &mut RunningSession<Connection>,
+    door: &Door,
+    peer: &Peer,
+    channels: &TaskTracker,
+    login: tokio::time::Instant,
+) -> Option<Result<(), russh::Error>> {
+    let handle = session.handle();
+    let late = async {
+        tokio::time::sleep_until(login).await;
+        if peer.user.get().is_some() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let stopped = async {
+        door.stop.cancelled().await;
+        channels.close();
+        channels.wait().await;
+        let goodbye = handle.disconnect(Disconnect::ByApplication, "Slipway is stopping".into(), "en".into());
+        // Sent if the client still reads; the socket is cut either way.
+        let _ = tokio::time::timeout(Duration::from_secs(1), goodbye).await;
+    };
+    tokio::select! {
+        ended = &mut *session => return Some(ended),
+        () = late => {}
+        () = stopped => {
+            // The disconnect message and the last exit status are on their way; the session ends behind them.
+            if let Ok(ended) = tokio::time::timeout(Duration::from_secs(1), &mut *session).await {
+                return Some(ended);
+            }
+        }
+    }
+    None
+}
+
+impl Door {
+    /// Whose key this is, as the platform says within its limit; failures are logged and nobody's.
+    pub(super) async fn user_for_key(&self, fingerprint: &str) -> Option<Username> {
+        match tokio::time::timeout(LOOKUP_LIMIT, self.backend.user_for_key(fingerprint)).await {
+            Ok(Ok(user)) => user,
+            Ok(Err(error)) => {
+                tracing::error!(error, "cannot look up an ssh key");
+                None
+            }
+            Err(_) => {
+                tracing::error!("looking up an ssh key took longer than {} s", LOOKUP_LIMIT.as_secs());
+                None
+            }
+        }
+    }
+
+    /// An app's repository; the error is a line for the pusher.
+    pub(super) async fn repository(&self, user: &Username, app: &str) -> Result<Option<(AppName, PathBuf)>, String> {
+        let found = tokio::time::timeout(LOOKUP_LIMIT, self.backend.repository(user, app)).await;
+        let late = |_| format!("looking up app '{app}' took longer than {} s; push again", LOOKUP_LIMIT.as_secs());
+        let (name, path) = match found.map_err(late)?? {
+            Some(found) => found,
+            None => return Ok(None),
+        };
+        let absolute = std::path::absolute(path).map_err(|error| error.to_string())?;
+        Ok(Some((name, absolute)))
+    }
+}
+
+fn ssh_config(host_key: PrivateKey) -> russh::server::Config {
+    russh::server::Config {
+        server_id: SshId::Standard(Cow::Borrowed("SSH-2.0-Slipway")),
+        methods: MethodSet::from(&[MethodKind::PublicKey][..]),
+        keys: vec![host_key],
+        // OpenSSH tries "none" first, and then every key of its agent: neither shall be slow.
+        auth_rejection_time: Duration::from_millis(30),
+        auth_rejection_time_initial: Some(Duration::ZERO),
+        max_auth_attempts: MAX_KEYS,
+        // A quiet build is no reason to hang up; a client that is gone is noticed by its missing answers.
+        inactivity_timeout: None,
+        keepalive_interval: Some(Duration::from_secs(15)),
+        keepalive_max: 3,
+        nodelay: true,
+        preferred: Preferred { key: Cow::Borrowed(&KEYS), cipher: Cow::Borrowed(ciphers()), ..Preferred::DEFAULT },
+        ..Default::default()
+    }
+}
+
+/// Signatures that are taken and announced: everything in use but RSA with SHA-1.
+const KEYS: [Algorithm; 6] = [
+    Algorithm::Ed25519,
+    Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 },
+    Algorithm::Ecdsa { curve: EcdsaCurve::NistP384 },
+    Algorithm::Ecdsa { curve: EcdsaCurve::NistP521 },
+    Algorithm::Rsa { hash: Some(HashAlg::Sha512) },
+    Algorithm::Rsa { hash: Some(HashAlg::Sha256) },
+];
+
+/// The client's order decides, and OpenSSH's begins with ChaCha20. With AES in hardware, AES-GCM moves a push in four
+/// fifths of the time, so ChaCha20 is not offered there at all: every client of the last ten years has AES-GCM or AES-CTR.
+fn ciphers() -> &'static [cipher::Name] {
+    const AES: &[cipher::Name] =
+        &[cipher::AES_128_GCM, cipher::AES_256_GCM, cipher::AES_256_CTR, cipher::AES_192_CTR, cipher::AES_128_CTR];
+    const ALL: &[cipher::Name] = &[
+        cipher::CHACHA20_POLY1305,
+        cipher::AES_128_GCM,
+        cipher::AES_256_GCM,
+        cipher::AES_256_CTR,
+        cipher::AES_192_CTR,
+        cipher::AES_128_CTR,
+    ];
+    #[cfg(target_arch = "x86_64")]
+    let has_aes = std::arch::is_x86_feature_detected!("aes");
+    #[cfg(target_arch = "aarch64")]
+    let has_aes = std::arch::is_aarch64_feature_detected!("aes");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let has_aes = false;
+    if has_aes { AES } else { ALL }
+}
+
+/// Writes the pre-receive hook, by a rename, so that a push that is just starting sees the old one or the new one.
+fn install_hook(folder: &Path, program: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let program = program.to_str().ok_or_else(|| io::Error::other("the hook program's path is not UTF-8"))?;
+    std::fs::create_dir_all(folder)?;
+    let fresh = tempfile::Builder::new().prefix(".pre-receive").tempfile_in(folder)?;
+    std::fs::write(fresh.path(), format!("#!/bin/sh\nexec '{}' hook\n", program.replace('\'', r"'\''")))?;
+    std::fs::set_permissions(fresh.path(), std::fs::Permissions::from_mode(0o755))?;
+    // Closed before it can be run: a file open for writing cannot be.
+    fresh.into_temp_path().persist(folder.join("pre-receive")).map_err(|error| error.error)
+}

@@ -1,0 +1,1 @@
+//! The door, driven by the real git and ssh.
