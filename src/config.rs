@@ -12,39 +12,12 @@ mod tests;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
+
+use crate::model::Registration;
 
 pub use options::{ConfigError, Options, Origin};
 pub use settings::{DefaultValue, SETTINGS, Setting};
-
-/// Who may register an account. The first user is always let in, and becomes the administrator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Registration {
-    /// Anybody.
-    Open,
-    /// Administrators register others.
-    AdminOnly,
-    /// Nobody.
-    Closed,
-}
-
-/// The text is no way to register.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not one of open, admin-only, closed")]
-pub struct UnknownRegistration;
-
-impl FromStr for Registration {
-    type Err = UnknownRegistration;
-    fn from_str(text: &str) -> Result<Self, UnknownRegistration> {
-        match text {
-            "open" => Ok(Self::Open),
-            "admin-only" => Ok(Self::AdminOnly),
-            "closed" => Ok(Self::Closed),
-            _ => Err(UnknownRegistration),
-        }
-    }
-}
 
 /// Where the database is. May hold a password, so neither `Debug` nor `Display` print it.
 #[derive(Clone, PartialEq, Eq)]

@@ -86,7 +86,6 @@ impl Builder {
         };
         self.engine.upload(container.id(), "/", self.slug_tar(slug)?).await?;
         let image = self.engine.commit_container(container.id(), &target.reference, &target.labels, &[]).await?;
-        container.remove().await?;
         Ok(image)
     }
 

@@ -43,7 +43,9 @@ enum Command {
 /// Runs the command that the process was started with. `slipway hook` is not among these: see `main`.
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    telemetry::init();
+    if let Err(error) = telemetry::init() {
+        return failed(&error.into());
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),

@@ -15,7 +15,7 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, Problem> {
 }
 
 pub(super) fn registration(text: &str) -> Result<Registration, Problem> {
-    text.parse().map_err(|error: super::UnknownRegistration| error.to_string())
+    text.parse().map_err(|_| "is not one of open, admin-only, closed".to_owned())
 }
 
 /// A host name (RFC 1123 §2.1) in lower case, short enough that a 63 character label fits before it (RFC 1035 §2.3.4).

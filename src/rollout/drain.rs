@@ -13,7 +13,12 @@ impl Rollouts {
     /// logged and left in state draining; the supervisor comes back to it.
     pub(super) async fn drain(&self, app: &App, old: &[Instance], out: Progress<'_>) {
         let Some(first) = old.first() else { return };
-        out(&format!("-----> Draining v{}: {} instance{}", first.version, old.len(), if old.len() == 1 { "" } else { "s" }));
+        out(&format!(
+            "-----> Draining v{}: {} instance{}",
+            first.version,
+            old.len(),
+            if old.len() == 1 { "" } else { "s" }
+        ));
         let drained = join_all(old.iter().map(|instance| self.drain_one(instance))).await;
         for (instance, result) in old.iter().zip(drained) {
             if let Err(error) = result {
@@ -26,7 +31,12 @@ impl Rollouts {
         let upstream = self.0.leaving.lock().expect("no panic while held").remove(&instance.id);
         if let Some(upstream) = upstream {
             if timeout(self.0.settings.drain_timeout, upstream.drained()).await.is_err() {
-                let text = format!("{} still had {} requests after {} s; ending them", instance.label(), upstream.in_flight(), self.0.settings.drain_timeout.as_secs());
+                let text = format!(
+                    "{} still had {} requests after {} s; ending them",
+                    instance.label(),
+                    upstream.in_flight(),
+                    self.0.settings.drain_timeout.as_secs()
+                );
                 self.0.logs.note(instance.app_id, "drain", &text);
             }
             upstream.cut();
@@ -62,7 +72,8 @@ impl Rollouts {
     /// [`EngineError`] of the first thing that could not be removed; calling again goes on from there.
     pub async fn destroy(&self, app: &App) -> Result<(), EngineError> {
         self.0.table.remove_app(&app.name);
-        let labels = crate::engine::labels([(label::SERVER, &self.0.settings.server_id), (label::APP, &app.id.to_string())]);
+        let labels =
+            crate::engine::labels([(label::SERVER, &self.0.settings.server_id), (label::APP, &app.id.to_string())]);
         let containers = self.0.engine.containers(&labels).await?;
         let stops = containers.iter().map(|c| self.0.engine.stop_container(&c.id, self.0.settings.stop_grace));
         join_all(stops).await.into_iter().collect::<Result<(), _>>()?;

@@ -31,7 +31,8 @@ impl Rollouts {
         let settings = &self.0.settings;
         let labels = spec::app_labels(&settings.server_id, &target.app);
         self.0.engine.ensure_network(&spec::app_network(target.app.id), &labels).await?;
-        let mut starts: FuturesUnordered<_> = planned.iter().map(|instance| self.launch_one(target, instance)).collect();
+        let mut starts: FuturesUnordered<_> =
+            planned.iter().map(|instance| self.launch_one(target, instance)).collect();
         while let Some(started) = starts.next().await {
             started?;
         }

@@ -175,7 +175,9 @@ pub(crate) mod tests_support {
     //! A target and settings for the unit tests of this stage.
 
     use super::*;
-    use crate::model::{AppId, BuildId, BuildKind, BuildStatus, ConfigId, Limits, ReleaseId, ReleaseStatus, Timestamp, UserId};
+    use crate::model::{
+        AppId, BuildId, BuildKind, BuildStatus, ConfigId, Limits, ReleaseId, ReleaseStatus, Timestamp, UserId,
+    };
 
     pub(crate) fn settings() -> RolloutSettings {
         RolloutSettings {

@@ -30,9 +30,8 @@ pub fn plan(
     operation: &OperationId,
 ) -> Plan {
     let live: Vec<&Instance> = present.iter().filter(|i| i.state == InstanceState::Live).collect();
-    let keeps = |instance: &Instance| {
-        scope == Scope::Difference && instance.number <= formation.count(&instance.process)
-    };
+    let keeps =
+        |instance: &Instance| scope == Scope::Difference && instance.number <= formation.count(&instance.process);
     let stop = live.iter().filter(|i| !keeps(i)).map(|i| (*i).clone()).collect();
     let has = |process: &ProcessType, number: u32| {
         scope == Scope::Difference && live.iter().any(|i| i.process == *process && i.number == number)

@@ -105,7 +105,9 @@ impl Probe {
         }
         loop {
             let attempt = match self.address(ip) {
-                Some(address) => timeout(ATTEMPT, self.attempt(address)).await.unwrap_or(Err("no answer in 5 s".into())),
+                Some(address) => {
+                    timeout(ATTEMPT, self.attempt(address)).await.unwrap_or(Err("no answer in 5 s".into()))
+                }
                 None => Err("the container has no address".to_owned()),
             };
             match attempt {

@@ -76,7 +76,9 @@ impl Rollouts {
 
     async fn find_again(&self, instance: &Instance) -> Result<(), RolloutError> {
         let containers = self.0.engine.containers(&self.instance_labels(instance.id)).await?;
-        let Some(container) = containers.into_iter().find(|c| c.state == ContainerState::Running) else { return Ok(()) };
+        let Some(container) = containers.into_iter().find(|c| c.state == ContainerState::Running) else {
+            return Ok(());
+        };
         self.0.collector.follow(instance.app_id, &instance.process, instance.number, instance.id, &container.id);
         let Some(target) = self.target_of(instance).await? else { return Ok(()) };
         let probe = Probe::of(&self.0.settings, &target, &instance.process);

@@ -21,7 +21,13 @@ impl Rollouts {
         let name = instance.label();
         let mut lines = match error {
             ProbeError::Engine(error) => vec![format!("{name}: {error}")],
-            ProbeError::Exited(status) => vec![format!("{name} {} before it was healthy", ended(*status, target, instance, self))],
+            ProbeError::Exited(status) => {
+                let until = match probe {
+                    Probe::Port(port) | Probe::Http { port, .. } => format!("it listened on port {port} (its $PORT)"),
+                    Probe::Running(settle) => format!("it had run for {} s", settle.as_secs()),
+                };
+                vec![format!("{name} {} before {until}", ended(*status, target, instance, self))]
+            }
             ProbeError::TimedOut(last) => {
                 let ports = self.0.engine.listening_ports(container).await.unwrap_or_default();
                 timed_out(&name, probe, &ports, last, self.0.settings.boot_timeout.as_secs())
@@ -68,7 +74,9 @@ fn timed_out(name: &str, probe: &Probe, ports: &[ListeningPort], last: &str, lim
     if ports.is_empty() {
         vec![
             format!("{name} did not listen on port {port} within {limit} s; it listens on no port"),
-            format!("make it listen on 0.0.0.0 and the port in $PORT ({port}), or declare it in a Procfile as a type other than web"),
+            format!(
+                "make it listen on 0.0.0.0 and the port in $PORT ({port}), or declare it in a Procfile as a type other than web"
+            ),
         ]
     } else if on_port.is_empty() {
         vec![

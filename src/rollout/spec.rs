@@ -124,7 +124,10 @@ mod tests {
         assert_eq!(spec_of(&target, "web").entrypoint, None);
         target.build.kind = BuildKind::Dockerfile;
         let spec = spec_of(&target, "web");
-        assert_eq!((spec.entrypoint.unwrap().len(), spec.command.unwrap()), (0, vec!["/bin/sh".into(), "-c".into(), "./server".into()]));
+        assert_eq!(
+            (spec.entrypoint.unwrap().len(), spec.command.unwrap()),
+            (0, vec!["/bin/sh".into(), "-c".into(), "./server".into()])
+        );
         assert_eq!(spec_of(&target, "cmd").command, None);
     }
 }

@@ -108,7 +108,8 @@ impl Rollouts {
             }
             let container = by_instance.get(instance.id.to_string().as_str()).copied();
             let is_running = container.is_some_and(|c| c.state == ContainerState::Running);
-            let is_due = if is_running { !self.is_ready(&instance) } else { self.is_due(&instance, container, watch).await? };
+            let is_due =
+                if is_running { !self.is_ready(&instance) } else { self.is_due(&instance, container, watch).await? };
             if is_due {
                 watch.busy.insert(instance.id);
                 let (rollouts, running) = (self.clone(), container.filter(|_| is_running).cloned());
@@ -139,7 +140,9 @@ impl Rollouts {
             return Ok(next_try <= now);
         }
         self.note_gone(instance.id);
-        if let Some(upstream) = self.table_name(instance).await?.and_then(|name| self.0.table.retire(&name, instance.id)) {
+        if let Some(upstream) =
+            self.table_name(instance).await?.and_then(|name| self.0.table.retire(&name, instance.id))
+        {
             upstream.cut();
         }
         let failures = watch.failing.get(&instance.id).map_or(1, |failing| failing.failures + 1);
@@ -167,7 +170,11 @@ impl Rollouts {
             done = work => done,
         };
         if let Err(error) = done {
-            self.0.logs.note(instance.app_id, "supervisor", &format!("{} cannot be started: {error}", instance.label()));
+            self.0.logs.note(
+                instance.app_id,
+                "supervisor",
+                &format!("{} cannot be started: {error}", instance.label()),
+            );
         }
         instance.id
     }
@@ -203,7 +210,11 @@ impl Rollouts {
             Err(ProbeError::Engine(error)) => return Err(error.into()),
             Err(ProbeError::TimedOut(last)) => {
                 // A process that runs but does not answer is as good as dead: the next pass counts it and waits longer.
-                self.0.logs.note(instance.app_id, "supervisor", &format!("{} does not answer: {last}", instance.label()));
+                self.0.logs.note(
+                    instance.app_id,
+                    "supervisor",
+                    &format!("{} does not answer: {last}", instance.label()),
+                );
                 self.0.engine.stop_container(&container.id, self.0.settings.stop_grace).await?;
             }
         }
