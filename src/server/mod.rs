@@ -26,7 +26,7 @@ use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::git::Repositories;
 use crate::logs::{Collector, LogLimits, LogStore};
-use crate::platform::{Parts, Platform, PlatformSettings};
+use crate::platform::{OwnedOperations, Parts, Platform, PlatformSettings};
 use crate::rollout::{RolloutSettings, Rollouts};
 use crate::route::{self, RouterConfig, Table};
 use crate::store::{Sealer, Store, random_hex, settings};
@@ -188,6 +188,7 @@ async fn compose(
         },
         tracker: tracker.clone(),
         stop: stops.doors.clone(),
+        owned: OwnedOperations::default(),
     }))
 }
 
