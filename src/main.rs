@@ -7,5 +7,10 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == "hook") {
         return slipway::push::run_hook();
     }
-    ExitCode::SUCCESS
+    // Two crypto providers are in the program; rustls picks none by itself then.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        eprintln!("slipway: a crypto provider is installed already");
+        return ExitCode::FAILURE;
+    }
+    slipway::cli::run()
 }

@@ -22,4 +22,4 @@ pub use operation::{IllegalStep, Operation, OperationKind, OperationStatus, Step
 pub use process::{Formation, InvalidProcessType, PROCESS_TYPE_MAX, ProcessType, Procfile, ProcfileError};
 pub use release::{Release, ReleaseStatus};
 pub use time::Timestamp;
-pub use user::{InvalidUsername, SshKey, USERNAME_MAX, User, Username};
+pub use user::{InvalidUsername, Registration, SshKey, USERNAME_MAX, User, Username};

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::build::words;
 use super::{SshKeyId, Timestamp, UserId};
 
 /// Longest user name, as Deis has it.
@@ -54,6 +55,19 @@ impl fmt::Display for Username {
         f.write_str(&self.0)
     }
 }
+
+/// Who may register an account. The first user is always let in, and becomes the administrator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// Anybody.
+    Open,
+    /// Administrators register others.
+    AdminOnly,
+    /// Nobody.
+    Closed,
+}
+
+words!(Registration, "way to register", Open = "open", AdminOnly = "admin-only", Closed = "closed");
 
 /// An account. Its password hash stays in the store.
 #[derive(Debug, Clone)]

@@ -1,1 +1,262 @@
 //! The sentence: build, then release, then rollout.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::operations::{Live, Progress};
+use super::{AppHandle, Error, Platform};
+use crate::build::{BuildRequest, Plan};
+use crate::git::{self, Source};
+use crate::model::{App, Build, BuildId, BuildKind, Formation, OperationKind, Release, Step, User};
+use crate::release::{self, Change, Contents, Parts};
+use crate::rollout::{Scope, Target};
+use crate::store::builds::{self, BuildResult, NewBuild};
+use crate::store::{configs, formations, releases};
+
+/// What a push brings.
+pub struct PushRequest {
+    /// Whose app, and who pushes.
+    pub handle: AppHandle,
+    /// The pushed commit, readable although git has not taken it yet.
+    pub source: Arc<Source>,
+    /// The repository.
+    pub repository: std::path::PathBuf,
+    /// The ref that will move, `refs/heads/main`.
+    pub reference: String,
+    /// Where the ref pointed when the push began.
+    pub old: Option<String>,
+    /// Ignore what earlier builds left.
+    pub no_cache: bool,
+}
+
+/// A push that serves. The app stays locked until git has moved the ref, so that the next push sees it moved.
+pub struct Deployed {
+    live: Live,
+    /// The release that serves now.
+    pub release: Release,
+}
+
+impl Deployed {
+    /// The ref has moved, or cannot move any more: gives the app's lock back.
+    pub async fn finish(self) {
+        // The end of the record is logged where it fails; the deploy itself stands.
+        let _ended = self.live.end(Ok(())).await;
+    }
+}
+
+impl Platform {
+    /// Builds a pushed commit, cuts a release and rolls it out.
+    ///
+    /// `cancel` stops it until the release is cut; from then on it finishes whatever happens to the pusher.
+    ///
+    /// # Errors
+    /// Whatever the error, the old release serves as before and the same commit can be pushed again.
+    pub async fn push(&self, push: PushRequest, out: Progress, cancel: CancellationToken) -> Result<Deployed, Error> {
+        let platform = self.clone();
+        self.owned(async move {
+            let mut live = platform.begin(OperationKind::Push, &push.handle, &out, &cancel).await?;
+            let outcome = platform.deploy(&mut live, &push, &out, &cancel).await;
+            match platform.undone_on_error(push.handle.app(), outcome).await {
+                Ok(release) => Ok(Deployed { live, release }),
+                Err(error) => live.end(Err(error)).await,
+            }
+        })
+        .await
+    }
+
+    async fn deploy(
+        &self,
+        live: &mut Live,
+        push: &PushRequest,
+        out: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Release, Error> {
+        refuse_moved_ref(push).await?;
+        let build = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(Error::Cancelled),
+            build = self.build(live, push, out) => build?,
+        };
+        let config = self.config(&push.handle).await?;
+        let summary = Change::Build { by: &push.handle.user().username, source: build.short_source() }.summary();
+        let parts = Parts { build: Some(build.id), config: config.id };
+        let released = self.release_and_roll_out(live, &push.handle, parts, summary, out).await?;
+        let (app, version) = (push.handle.app(), released.release.version);
+        out.line(&format!("-----> done, {}:v{version} deployed to Slipway", app.name));
+        out.line(&format!("       http://{}.{}{}", app.name, self.0.settings.domain, self.0.settings.url_suffix));
+        Ok(released.release)
+    }
+
+    /// Source becomes an image, or the image of an earlier build of the same source is found to serve.
+    async fn build(&self, live: &mut Live, push: &PushRequest, out: &Progress) -> Result<Build, Error> {
+        live.journal.step(Step::Build).await?;
+        let (store, app) = (&self.0.store, push.handle.app());
+        let source = Arc::clone(&push.source);
+        let plan = tokio::task::spawn_blocking(move || crate::build::plan(&source)).await;
+        let plan = plan.map_err(|error| Error::Internal(error.into()))??;
+        let request = BuildRequest {
+            app: app.clone(),
+            build_id: BuildId::new(),
+            operation: live.operation().id.clone(),
+            source: Arc::clone(&push.source),
+            config: self.config(&push.handle).await?.values,
+            no_cache: push.no_cache,
+        };
+        let new = NewBuild {
+            app: app.id,
+            owner: push.handle.user().id,
+            kind: plan.kind(),
+            image: app.name.to_string(),
+            commit: Some(push.source.commit().to_owned()),
+        };
+        builds::insert(store.pool(), request.build_id, &new).await?;
+        let result = self.image_for(&request, &plan, out).await?;
+        builds::succeed(store.pool(), request.build_id, &result).await?;
+        let build = builds::get(store.pool(), request.build_id).await?;
+        build.ok_or_else(|| Error::NotFound(format!("build {}", request.build_id)))
+    }
+
+    async fn image_for(&self, request: &BuildRequest, plan: &Plan, out: &Progress) -> Result<BuildResult, Error> {
+        let fingerprint = self.0.builder.fingerprint(request, plan).await?;
+        if !request.no_cache
+            && let Some(earlier) = builds::by_fingerprint(self.0.store.pool(), request.app.id, &fingerprint).await?
+            && self.0.builder.ensure_image(&earlier).await.is_ok()
+        {
+            out.line(&format!("-----> Nothing to build: same source and settings as {}", earlier.short_source()));
+            return Ok(BuildResult {
+                engine_image: earlier.engine_image,
+                fingerprint: Some(fingerprint),
+                slug: earlier.slug,
+                procfile: earlier.procfile,
+                port: earlier.port,
+            });
+        }
+        let built = self.0.builder.build(request, plan, &|line| out.line(line)).await?;
+        Ok(BuildResult {
+            engine_image: built.engine_image,
+            fingerprint: Some(fingerprint),
+            slug: built.slug,
+            procfile: built.procfile,
+            port: built.port,
+        })
+    }
+
+    /// Runs one change of an app's release that needs no build: `parts` says what the release is made of.
+    pub(super) async fn change_release(
+        &self,
+        kind: OperationKind,
+        handle: &AppHandle,
+        out: &Progress,
+        parts: impl AsyncFnOnce(&Contents, &User) -> Result<(Parts, String), Error>,
+    ) -> Result<Contents, Error> {
+        let mut live = self.begin(kind, handle, out, &CancellationToken::new()).await?;
+        let change = async {
+            let current = release::current(&self.0.store, handle.app().id).await?;
+            let (parts, summary) = parts(&current, handle.user()).await?;
+            self.release_and_roll_out(&mut live, handle, parts, summary, out).await
+        };
+        let outcome = change.await;
+        let outcome = self.undone_on_error(handle.app(), outcome).await;
+        live.end(outcome).await
+    }
+
+    /// Cuts the release and, if it has a build, rolls it out; without one it counts at once.
+    pub(super) async fn release_and_roll_out(
+        &self,
+        live: &mut Live,
+        handle: &AppHandle,
+        parts: Parts,
+        summary: String,
+        out: &Progress,
+    ) -> Result<Contents, Error> {
+        let (store, app) = (&self.0.store, handle.app());
+        live.journal.step(Step::Release).await?;
+        let mut tx = store.begin().await?;
+        let operation = live.operation().id.clone();
+        let mut release = release::cut(&mut tx, &operation, app.id, handle.user(), parts, summary).await?;
+        if parts.build.is_none() {
+            releases::mark_deployed(&mut *tx, release.id).await?;
+        }
+        tx.commit().await?;
+        let contents = release::contents(store, release.clone()).await?;
+        if let Some(build) = &contents.build {
+            let formation = self.formation_for(app, build, out).await?;
+            let target = target(app, &contents)?;
+            let progress = |line: &str| out.line(line);
+            self.0.rollouts.run(&mut live.journal, &target, &formation, Scope::Replace, &progress).await?;
+        }
+        release.status = crate::model::ReleaseStatus::Deployed;
+        self.0.logs.note(app.id, "api", &release.summary);
+        Ok(Contents { release, ..contents })
+    }
+
+    /// The counts that the new build runs with: process types that it does not have any more go, and an app that was
+    /// never scaled gets one instance of its main process.
+    async fn formation_for(&self, app: &App, build: &Build, out: &Progress) -> Result<Formation, Error> {
+        let mut formation = formations::get(self.0.store.pool(), app.id).await?;
+        formation.0.retain(|process, _| build.has_process(process));
+        if formation.0.is_empty() {
+            match build.default_process() {
+                Some(process) => {
+                    formation.0.insert(process, 1);
+                }
+                None => out.line(&format!(
+                    "       No web process among {}; start what you need by scaling it",
+                    build.procfile.names()
+                )),
+            }
+        }
+        Ok(formation)
+    }
+
+    /// After a failure: what the operation recorded and never switched to goes.
+    pub(super) async fn undone_on_error<T>(&self, app: &App, outcome: Result<T, Error>) -> Result<T, Error> {
+        if let Err(error) = &outcome {
+            let pool = self.0.store.pool();
+            let undone = async {
+                builds::fail_pending(pool, app.id).await?;
+                releases::delete_pending(pool, app.id).await?;
+                configs::delete_unused(pool, app.id).await
+            };
+            if let Err(undo) = undone.await {
+                tracing::error!(app.name = %app.name, error = ?undo, "cannot undo a failed change yet");
+            }
+            for line in error.lines() {
+                self.0.logs.note(app.id, "deploy", &line);
+            }
+        }
+        outcome
+    }
+}
+
+/// What a release starts.
+pub(super) fn target(app: &App, contents: &Contents) -> Result<Target, Error> {
+    let build = contents.build.clone();
+    let build = build.ok_or_else(|| Error::Refused("No build associated with this release".to_owned()))?;
+    Ok(Target { app: app.clone(), release: contents.release.clone(), build, config: contents.config.clone() })
+}
+
+/// A push that waited for another one may find that the ref has moved: git would refuse it after the deploy, too late.
+async fn refuse_moved_ref(push: &PushRequest) -> Result<(), Error> {
+    let (repository, reference) = (push.repository.clone(), push.reference.clone());
+    let now = tokio::task::spawn_blocking(move || git::read_ref(&repository, &reference)).await;
+    let now = now.map_err(|error| Error::Internal(error.into()))??;
+    if now != push.old {
+        let branch = push.reference.trim_start_matches("refs/heads/");
+        return Err(Error::Refused(format!(
+            "{branch} moved while this push waited. Type: git pull --rebase <remote> {branch}, then push again"
+        )));
+    }
+    Ok(())
+}
+
+impl Plan {
+    /// The kind of build that this plan leads to.
+    pub fn kind(&self) -> BuildKind {
+        match self {
+            Self::Dockerfile { .. } => BuildKind::Dockerfile,
+            Self::Slug { .. } => BuildKind::Slug,
+        }
+    }
+}

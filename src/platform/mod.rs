@@ -1,2 +1,130 @@
 //! The verbs that every door calls.
+//!
+//! A door turns its request into one call here and the result into its own shape. Whatever changes an app runs as an
+//! [operation](crate::model::Operation) in a task that the platform owns: a client that hangs up stops nothing half way.
+
+mod access;
+mod apps;
+mod builds;
+mod config_vars;
 pub mod deploy;
+mod error;
+pub mod formation;
+mod logs;
+mod names;
+mod operations;
+mod recover;
+mod releases;
+mod ssh_keys;
+pub mod users;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::build::Builder;
+use crate::engine::Engine;
+use crate::git::Repositories;
+use crate::logs::LogStore;
+use crate::model::Registration;
+use crate::rollout::Rollouts;
+use crate::store::Store;
+
+pub use access::AppHandle;
+pub use apps::AppView;
+pub use config_vars::ConfigChange;
+pub use deploy::{Deployed, PushRequest};
+pub use error::Error;
+pub use formation::InstanceView;
+pub use operations::{Live, Progress};
+pub use users::NewAccount;
+
+pub use crate::store::Page;
+
+/// What the verbs need to know about this installation.
+#[derive(Debug, Clone)]
+pub struct PlatformSettings {
+    /// Marks everything this installation makes in the engine.
+    pub server_id: String,
+    /// Apps answer at `NAME.DOMAIN`.
+    pub domain: String,
+    /// Who may make accounts.
+    pub registration: Registration,
+    /// Largest push in bytes.
+    pub max_push_bytes: u64,
+    /// `:8080` when the router is not on port 80; part of the URLs that people are shown.
+    pub url_suffix: String,
+}
+
+/// A window on a list and the size of the whole.
+#[derive(Debug, Clone)]
+pub struct Listing<T> {
+    /// All entries.
+    pub total: i64,
+    /// The entries of the window.
+    pub entries: Vec<T>,
+}
+
+/// The verbs. Cheap to clone.
+#[derive(Clone)]
+pub struct Platform(Arc<Parts>);
+
+/// What the verbs work with.
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// The container engine.
+    pub engine: Arc<dyn Engine>,
+    /// Bare repositories, one per app.
+    pub repositories: Repositories,
+    /// Stage 2.
+    pub builder: Builder,
+    /// Stage 4.
+    pub rollouts: Rollouts,
+    /// App streams.
+    pub logs: LogStore,
+    /// Facts about this installation.
+    pub settings: PlatformSettings,
+    /// Owns the tasks of running operations.
+    pub tracker: TaskTracker,
+    /// Fires when the server stops taking work.
+    pub stop: CancellationToken,
+}
+
+impl Platform {
+    /// The verbs over these parts.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Facts about this installation.
+    pub fn settings(&self) -> &PlatformSettings {
+        &self.0.settings
+    }
+
+    /// Stage 4, for the server to run its supervision.
+    pub fn rollouts(&self) -> &Rollouts {
+        &self.0.rollouts
+    }
+
+    /// The repository of an app, made when it is not there.
+    pub async fn repository(&self, handle: &AppHandle) -> Result<PathBuf, Error> {
+        let (repositories, app) = (self.0.repositories.clone(), handle.app().id);
+        let limit = self.0.settings.max_push_bytes;
+        let made = tokio::task::spawn_blocking(move || repositories.ensure(app, limit)).await;
+        Ok(made.map_err(|error| Error::Internal(error.into()))??)
+    }
+
+    /// Runs `work` in a task that the platform owns, so that dropping the caller's future does not stop it half way.
+    async fn owned<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        match self.0.tracker.spawn(work).await {
+            Ok(result) => result,
+            Err(error) => Err(Error::Internal(anyhow::Error::new(error).context("an operation panicked"))),
+        }
+    }
+}

@@ -1,1 +1,253 @@
 //! Stage 4: a release becomes healthy instances, then one switch, then the old ones drain.
+//!
+//! All new instances start beside the old ones. When every one of them is healthy a single transaction switches: the
+//! release counts, the new instances are live, the old ones draining. A failure before that transaction removes the new
+//! instances and leaves the old ones as they were; a crash after it is finished by whoever comes next.
+
+mod drain;
+mod launch;
+mod plan;
+mod probe;
+mod recover;
+mod report;
+mod spec;
+mod supervise;
+mod switch;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Engine, EngineError};
+use crate::logs::{Collector, LogStore};
+use crate::model::{App, Build, Config, Formation, InstanceId, Release, Step};
+use crate::route::{Table, Upstream};
+use crate::store::{Journal, JournalError, Store, StoreError, instances};
+
+pub use drain::remove_app_objects;
+pub use plan::Scope;
+pub use spec::{app_network, cache_volume};
+
+/// What bounds a rollout and the instances it starts.
+#[derive(Debug, Clone)]
+pub struct RolloutSettings {
+    /// Marks everything this installation makes in the engine.
+    pub server_id: String,
+    /// The platform domain; HTTP probes ask for `APP.DOMAIN`.
+    pub domain: String,
+    /// How long a new instance may take until it is healthy.
+    pub boot_timeout: Duration,
+    /// How long an instance without a port must stay up to count as healthy.
+    pub settle: Duration,
+    /// How long requests in flight on an old instance may take.
+    pub drain_timeout: Duration,
+    /// Between SIGTERM and SIGKILL.
+    pub stop_grace: Duration,
+    /// Memory of an instance whose type has no limit of its own, in bytes.
+    pub instance_memory: i64,
+    /// Processes and threads of an instance.
+    pub instance_pids: i64,
+}
+
+/// What instances are started from.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Whose instances.
+    pub app: App,
+    /// The release they run.
+    pub release: Release,
+    /// Its build.
+    pub build: Build,
+    /// Its config.
+    pub config: Config,
+}
+
+/// Why a rollout left the old release serving.
+#[derive(Debug, thiserror::Error)]
+pub enum RolloutError {
+    /// An instance died or never became healthy; the lines say which, how and what to do.
+    #[error("{}", .0.first().map_or("an instance did not become healthy", String::as_str))]
+    Unhealthy(Vec<String>),
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A step could not be recorded.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// Takes a line for whoever waits for the rollout.
+pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
+
+/// Starts, switches, drains and supervises instances. Cheap to clone.
+#[derive(Clone)]
+pub struct Rollouts(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    engine: Arc<dyn Engine>,
+    table: Table,
+    logs: LogStore,
+    collector: Collector,
+    settings: RolloutSettings,
+    /// Where instances answer, once that was seen in this life of the server. Only these are routed to.
+    ready: Mutex<HashMap<InstanceId, SocketAddr>>,
+    /// Upstreams that were left out of the table and may still have requests in flight.
+    leaving: Mutex<HashMap<InstanceId, Arc<Upstream>>>,
+    /// Held from reading the wanted upstreams until they are published, so that an older list never follows a newer one.
+    publishing: tokio::sync::Mutex<()>,
+    stop: CancellationToken,
+}
+
+impl Rollouts {
+    /// Builds the stage; nothing runs until [`Rollouts::resume`] and [`Rollouts::supervise`].
+    #[expect(clippy::too_many_arguments, reason = "called once, by the composition root")]
+    pub fn new(
+        store: Store,
+        engine: Arc<dyn Engine>,
+        table: Table,
+        logs: LogStore,
+        collector: Collector,
+        settings: RolloutSettings,
+        stop: CancellationToken,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            engine,
+            table,
+            logs,
+            collector,
+            settings,
+            ready: Mutex::default(),
+            leaving: Mutex::default(),
+            publishing: tokio::sync::Mutex::default(),
+            stop,
+        }))
+    }
+
+    /// Brings the app from what runs now to `target` with `formation`, and replaces the stored formation by it.
+    ///
+    /// [`Scope::Replace`] starts everything anew, [`Scope::Difference`] touches only the types whose count changes.
+    /// Yields once the old instances are gone. Not to be cancelled: the caller runs it in a task that it owns.
+    ///
+    /// # Errors
+    /// Whatever the error, nothing of the new instances is left and the old release serves as before. Errors after the
+    /// switch are not reported as failures of the rollout; they are logged, and the supervisor finishes the work.
+    pub async fn run(
+        &self,
+        journal: &mut Journal,
+        target: &Target,
+        formation: &Formation,
+        scope: Scope,
+        out: Progress<'_>,
+    ) -> Result<(), RolloutError> {
+        let present = instances::of_app(self.0.store.pool(), target.app.id).await?;
+        let plan = plan::plan(target, formation, &present, scope, &journal.operation().id);
+        journal.step(Step::Start).await?;
+        let began = Instant::now();
+        if let Err(error) = self.launch(target, &plan.start, out).await {
+            self.unwind(target.app.id, &journal.operation().id).await;
+            return Err(error);
+        }
+        if !plan.start.is_empty() {
+            out(&format!("       healthy after {:.1} s", began.elapsed().as_secs_f64()));
+        }
+        journal.step(Step::Switch).await?;
+        if let Err(error) = self.switch(journal, target, formation, &plan).await {
+            self.unwind(target.app.id, &journal.operation().id).await;
+            return Err(error);
+        }
+        journal.pause().await;
+        self.publish_until_done(&target.app).await;
+        self.drain(&target.app, &plan.stop, out).await;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests_support {
+    //! A target and settings for the unit tests of this stage.
+
+    use super::*;
+    use crate::model::{
+        AppId, BuildId, BuildKind, BuildStatus, ConfigId, Limits, ReleaseId, ReleaseStatus, Timestamp, UserId,
+    };
+
+    pub(crate) fn settings() -> RolloutSettings {
+        RolloutSettings {
+            server_id: "test".to_owned(),
+            domain: "localhost".to_owned(),
+            boot_timeout: Duration::from_secs(5),
+            settle: Duration::from_millis(50),
+            drain_timeout: Duration::from_secs(5),
+            stop_grace: Duration::from_secs(1),
+            instance_memory: 64 << 20,
+            instance_pids: 64,
+        }
+    }
+
+    /// v2 of an app whose slug declares `web` and `worker`.
+    pub(crate) fn target() -> Target {
+        let now = Timestamp::now();
+        let (app_id, owner_id, owner) = (AppId::new(), UserId::new(), "bob".parse::<crate::model::Username>().unwrap());
+        let (build_id, config_id) = (BuildId::new(), ConfigId::new());
+        Target {
+            app: App {
+                id: app_id,
+                name: "hello".parse().unwrap(),
+                owner_id,
+                owner: owner.clone(),
+                is_destroying: false,
+                created_at: now,
+                updated_at: now,
+            },
+            release: Release {
+                id: ReleaseId::new(),
+                app_id,
+                owner_id,
+                owner: owner.clone(),
+                version: 2,
+                build_id: Some(build_id),
+                config_id,
+                status: ReleaseStatus::Pending,
+                summary: String::new(),
+                created_at: now,
+                updated_at: now,
+            },
+            build: Build {
+                id: build_id,
+                app_id,
+                owner_id,
+                owner: owner.clone(),
+                kind: BuildKind::Slug,
+                status: BuildStatus::Succeeded,
+                image: "hello".to_owned(),
+                engine_image: "slipway/app-hello:1".to_owned(),
+                commit: Some("a".repeat(40)),
+                fingerprint: None,
+                slug: None,
+                procfile: crate::model::Procfile::parse(b"web: ./server\nworker: ./work").unwrap(),
+                port: Some(5000),
+                created_at: now,
+                updated_at: now,
+            },
+            config: Config {
+                id: config_id,
+                app_id,
+                owner_id,
+                owner,
+                values: Default::default(),
+                limits: Limits::default(),
+                created_at: now,
+            },
+        }
+    }
+}

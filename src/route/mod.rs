@@ -1,1 +1,33 @@
-//! Stage 5: host name, app, upstreams.
+//! Stage 5: host name, app, upstreams. The reverse proxy that all traffic of the apps passes through.
+//!
+//! A [`Table`] says which upstreams serve which app; it is an immutable snapshot, swapped whole. [`serve`] accepts
+//! connections on one listener and forwards each request to an upstream of the app that its `Host` names. A request
+//! *claims* its upstream in the same atomic step that a drain closes, so that none slips in afterwards and
+//! [`Upstream::drained`] means what it says.
+//!
+//! Every request passes through `proxy::answer`; that is where an access log and metrics belong.
+
+mod body;
+mod config;
+mod gate;
+mod headers;
+mod host;
+mod listener;
+mod pool;
+mod proxy;
+mod respond;
+mod table;
+pub mod tls;
+mod upgrade;
+mod upstream;
+
+#[cfg(test)]
+mod tests;
+
+pub use body::{BoxBody, BoxError};
+pub use config::RouterConfig;
+pub use listener::serve;
+pub use proxy::PlatformService;
+pub use respond::{ERROR_HEADER, error};
+pub use table::Table;
+pub use upstream::Upstream;

@@ -1,1 +1,29 @@
-//! SQL lives here and nowhere else: one file per noun.
+//! SQL lives here and nowhere else: one file per noun, one set of queries for SQLite and PostgreSQL.
+//!
+//! Functions take an executor, so that each serves the pool and a transaction; `platform` and the stages decide where a
+//! transaction begins and ends. Nothing waits for anything but the database inside one.
+
+pub mod apps;
+pub mod builds;
+pub mod configs;
+mod database;
+mod error;
+pub mod formations;
+pub mod instances;
+mod journal;
+pub mod operations;
+pub mod releases;
+mod rows;
+mod seal;
+pub mod settings;
+pub mod ssh_keys;
+pub mod users;
+
+pub use database::{Store, Transaction};
+pub use error::StoreError;
+pub use journal::{Journal, JournalError};
+pub use rows::Page;
+pub use seal::{SealError, Sealer, digest, random_hex};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! The builder: what every build shares, whichever way it goes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+
+use super::ca::CaBundle;
+use super::plan::SMALL_FILE_BYTES;
+use super::{BuildError, FingerprintKey, Plan, SlugStore, Stack};
+use crate::engine::{Engine, EngineError, Labels, LineSink, Resources, label, labels};
+use crate::git::Source;
+use crate::model::{App, AppId, BuildId, BuildKind, ConfigVars, OperationId, Procfile};
+
+/// Names of containers that builds use begin so.
+const CONTAINER_PREFIX: &str = "slipway-build-";
+
+/// What bounds builds and what they draw on.
+#[derive(Debug, Clone)]
+pub struct BuildSettings {
+    /// Memory in bytes, swap included: of each slug build, and of all Dockerfile builds together where the engine's
+    /// builder is shared between them.
+    pub memory_bytes: i64,
+    /// Relative CPU weight; running apps have 1024.
+    pub cpu_shares: i64,
+    /// Processes and threads.
+    pub pids: i64,
+    /// How long a build may take.
+    pub time_limit: Duration,
+    /// Largest slug in bytes, compressed.
+    pub slug_bytes: u64,
+    /// Certificates that builds trust beside the usual ones.
+    pub ca_bundle: Option<PathBuf>,
+    /// Where slugs are kept.
+    pub slugs: SlugStore,
+    /// What slugs are built and run on.
+    pub stack: Stack,
+    /// Keys the digests that config values go into.
+    pub fingerprint_key: FingerprintKey,
+}
+
+/// One build that is asked for.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// Whose build.
+    pub app: App,
+    /// Names the build, and its image.
+    pub build_id: BuildId,
+    /// The operation that it is part of; its containers carry this as a label.
+    pub operation: OperationId,
+    /// What is built.
+    pub source: Arc<Source>,
+    /// The app's config: a slug build sees all of it, a Dockerfile what it declares with `ARG`.
+    pub config: ConfigVars,
+    /// Starts from nothing, and begins the app's cache anew.
+    pub no_cache: bool,
+}
+
+/// What came of a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// Which way it went.
+    pub kind: BuildKind,
+    /// The engine's reference to start instances from.
+    pub engine_image: String,
+    /// Digest of the slug of a [`BuildKind::Slug`].
+    pub slug: Option<String>,
+    /// Process types and commands; empty when the image's own command is all there is.
+    pub procfile: Procfile,
+    /// The port that the image declares, if it declares exactly one.
+    pub port: Option<u16>,
+}
+
+/// Builds images. One for the whole server; builds of different apps may go on at the same time.
+pub struct Builder {
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) settings: BuildSettings,
+    pub(super) server_id: String,
+    pub(super) tasks: TaskTracker,
+}
+
+impl Builder {
+    /// A builder whose objects in the engine carry `server_id`. Clean-up that outlives a cancelled build runs on
+    /// `tasks`: wait for it before the runtime ends.
+    pub fn new(engine: Arc<dyn Engine>, settings: BuildSettings, server_id: String, tasks: TaskTracker) -> Self {
+        Self { engine, settings, server_id, tasks }
+    }
+
+    /// Where slugs are kept.
+    pub fn slugs(&self) -> &SlugStore {
+        &self.settings.slugs
+    }
+
+    /// Builds an image by `plan`; output goes to `on_line` as it arrives, each phase with its duration.
+    ///
+    /// Cancelled by dropping the future: its containers are removed then, by tasks of their own.
+    ///
+    /// # Errors
+    /// [`BuildError::is_fault_of_source`] tells whose fault it is; what the build itself said went to `on_line` before.
+    /// Nothing is left behind but the build cache, and a slug that no image was made of.
+    pub async fn build(&self, request: &BuildRequest, plan: &Plan, on_line: LineSink<'_>) -> Result<Built, BuildError> {
+        let limit = self.settings.time_limit;
+        let built = async {
+            match plan {
+                Plan::Dockerfile { dockerfile, procfile } => {
+                    self.build_dockerfile(request, dockerfile, procfile.as_ref(), on_line).await
+                }
+                Plan::Slug { procfile } => self.build_slug(request, procfile.as_ref(), on_line).await,
+            }
+        };
+        tokio::time::timeout(limit, built).await.unwrap_or(Err(BuildError::TimedOut { limit }))
+    }
+
+    /// Removes containers that builds have left behind: those of one operation, or all of this server. Yields how many.
+    ///
+    /// With `None` it takes running builds for leftovers, too: for use before the first build starts.
+    ///
+    /// # Errors
+    /// When the engine refuses; containers removed so far stay removed.
+    pub async fn remove_leftovers(&self, operation: Option<&OperationId>) -> Result<usize, EngineError> {
+        let operation = operation.map_or("", OperationId::as_str);
+        let wanted = labels([(label::SERVER, &self.server_id), (label::OPERATION, operation)]);
+        let mut count = 0;
+        for container in self.engine.containers(&wanted).await? {
+            // Instances inherit the labels of their image, and an image made by a commit may have an empty one of these.
+            let is_of_a_build = container.labels.get(label::OPERATION).is_some_and(|id| !id.is_empty());
+            if is_of_a_build && container.name.starts_with(CONTAINER_PREFIX) {
+                self.engine.remove_container(&container.id).await?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Forgets what builds of an app have cached; for an app that is destroyed.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn remove_cache(&self, app: AppId) -> Result<(), EngineError> {
+        self.engine.remove_volume(&cache_volume(app)).await
+    }
+
+    pub(super) fn resources(&self) -> Resources {
+        Resources {
+            memory_bytes: Some(self.settings.memory_bytes),
+            cpu_shares: Some(self.settings.cpu_shares),
+            pids: Some(self.settings.pids),
+        }
+    }
+
+    pub(super) async fn ca_bundle(&self) -> Result<Option<CaBundle>, BuildError> {
+        match &self.settings.ca_bundle {
+            Some(path) => CaBundle::read(path).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Labels of a container that an operation needs.
+    pub(super) fn container_labels(&self, app: AppId, operation: &OperationId) -> Labels {
+        let app = app.to_string();
+        labels([(label::SERVER, &self.server_id), (label::APP, &app), (label::OPERATION, operation.as_str())])
+    }
+
+    /// Reads a small file of the source, off the runtime's own threads.
+    pub(super) async fn source_file(
+        &self,
+        source: &Arc<Source>,
+        path: &'static str,
+    ) -> Result<Option<Vec<u8>>, BuildError> {
+        let source = Arc::clone(source);
+        self.blocking("reading the repository", move || Ok(source.file(path, SMALL_FILE_BYTES)?)).await
+    }
+
+    /// Runs work that blocks on a thread of its own, which shutdown waits for.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce() -> Result<T, BuildError> + Send + 'static,
+    ) -> Result<T, BuildError> {
+        let done = self.tasks.spawn_blocking(work).await;
+        done.unwrap_or_else(|error| Err(BuildError::io(action)(std::io::Error::other(error))))
+    }
+}
+
+/// A fresh name for a container that a build needs for `purpose`.
+pub(super) fn container_name(build: BuildId, purpose: &str) -> String {
+    let attempt = OperationId::new();
+    format!("{CONTAINER_PREFIX}{}-{purpose}-{}", short(build), &attempt.as_str()[..6])
+}
+
+/// The first twelve digits of the id, for names that people see.
+pub(super) fn short(build: BuildId) -> String {
+    build.to_string().replace('-', "").chars().take(12).collect()
+}
+
+/// The volume that an app's builds share.
+pub(super) fn cache_volume(app: AppId) -> String {
+    format!("slipway-cache-{app}")
+}

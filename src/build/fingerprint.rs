@@ -1,0 +1,108 @@
+//! What makes two builds the same build.
+
+use std::fmt;
+
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use super::builder::BuildRequest;
+use super::dockerfile::build_args;
+use super::{BuildError, Builder, Plan, buildpacks};
+use crate::engine::EngineError;
+
+/// A secret of this installation. Config values are often guessable; under a key, their digest tells nothing.
+#[derive(Clone)]
+pub struct FingerprintKey(pub [u8; 32]);
+
+impl fmt::Debug for FingerprintKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<key>")
+    }
+}
+
+impl Builder {
+    /// Digest of all that goes into the image, 64 hex digits: equal fingerprints, equal images.
+    ///
+    /// The commit is not among it, the tree is, unless a Dockerfile asks for the commit. Neither are limits, nor what a
+    /// build downloads.
+    ///
+    /// # Errors
+    /// [`BuildError::NoStack`] when a slug could not be built anyway.
+    pub async fn fingerprint(&self, request: &BuildRequest, plan: &Plan) -> Result<String, BuildError> {
+        let mut parts = Parts::new(&self.settings.fingerprint_key);
+        parts.add("app", &request.app.id.to_string());
+        parts.add("tree", request.source.tree());
+        match plan {
+            Plan::Dockerfile { dockerfile, .. } => {
+                parts.add("kind", "dockerfile");
+                if let Some(bundle) = self.ca_bundle().await? {
+                    parts.add("ca", &bundle.digest());
+                }
+                for (name, value) in build_args(dockerfile, &request.config, request.source.commit()) {
+                    parts.add("arg", &name);
+                    parts.add("value", &value);
+                }
+            }
+            Plan::Slug { .. } => {
+                parts.add("kind", "slug");
+                for image in [self.settings.stack.build_image(), self.settings.stack.run_image()] {
+                    parts.add("stack", &self.stack_image_id(image).await?);
+                }
+                parts.add("buildpacks", &buildpacks::digest());
+                for (name, value) in &request.config {
+                    parts.add("config", name);
+                    parts.add("value", &value.to_string());
+                }
+            }
+        }
+        Ok(parts.finish())
+    }
+
+    /// Content id of a stack image.
+    pub(super) async fn stack_image_id(&self, image: String) -> Result<String, BuildError> {
+        match self.engine.image(&image).await {
+            Ok(found) => Ok(found.id),
+            Err(EngineError::NotFound { .. }) => Err(BuildError::NoStack { image }),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Digests names and values so that no two lists of them look alike.
+struct Parts(Hmac<Sha256>);
+
+impl Parts {
+    fn new(key: &FingerprintKey) -> Self {
+        Self(Hmac::new_from_slice(&key.0).expect("HMAC takes keys of any length"))
+    }
+
+    fn add(&mut self, name: &str, value: &str) {
+        for text in [name, value] {
+            self.0.update(&(text.len() as u64).to_be_bytes());
+            self.0.update(text.as_bytes());
+        }
+    }
+
+    fn finish(self) -> String {
+        hex::encode(self.0.finalize().into_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_lists_look_alike_and_the_key_counts() {
+        let digest = |key: u8, parts: &[(&str, &str)]| {
+            let mut digest = Parts::new(&FingerprintKey([key; 32]));
+            parts.iter().for_each(|(name, value)| digest.add(name, value));
+            digest.finish()
+        };
+        assert_eq!(digest(1, &[("a", "b")]), digest(1, &[("a", "b")]));
+        assert_ne!(digest(1, &[("a", "b")]), digest(2, &[("a", "b")]));
+        assert_ne!(digest(1, &[("ab", "c")]), digest(1, &[("a", "bc")]));
+        assert_ne!(digest(1, &[("a", ""), ("b", "")]), digest(1, &[("a", "b"), ("", "")]));
+        assert_eq!(format!("{:?}", FingerprintKey([7; 32])), "<key>");
+    }
+}

@@ -1,0 +1,121 @@
+//! Images of apps: their names and labels, and how one is made from a slug.
+
+use std::io::Read;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::read::GzDecoder;
+use futures_util::stream;
+use tokio::sync::mpsc;
+
+use super::builder::{BuildRequest, container_name, short};
+use super::scratch::Scratch;
+use super::{BuildError, Builder};
+use crate::engine::{ByteStream, ContainerSpec, EngineError, Image, Labels, label, labels};
+use crate::model::{AppId, Build, BuildId, BuildKind, OperationId};
+
+/// How long a slug may take on its way into an image.
+const LAY_LIMIT: Duration = Duration::from_secs(600);
+
+const CHUNK_BYTES: usize = 256 << 10;
+const CHUNKS_AHEAD: usize = 4;
+
+/// An image of an app that is to be made.
+pub(super) struct Target {
+    pub reference: String,
+    pub labels: Labels,
+    app: AppId,
+    build: BuildId,
+    operation: OperationId,
+}
+
+impl Builder {
+    /// What the image of `request` is called, and how it is labelled.
+    pub(super) fn target(&self, request: &BuildRequest) -> Target {
+        let BuildRequest { app, build_id, .. } = request;
+        Target {
+            reference: format!("slipway/app-{}:{}", app.name, short(*build_id)),
+            labels: self.image_labels(app.id, app.name.as_str(), *build_id, request.source.commit()),
+            app: app.id,
+            build: *build_id,
+            operation: request.operation.clone(),
+        }
+    }
+
+    /// Makes sure that the engine has the image of an earlier build: where it lost one, the slug is laid again, in
+    /// seconds, to the same image.
+    ///
+    /// # Errors
+    /// [`BuildError::ImageLost`] when there is no slug to make it from.
+    pub async fn ensure_image(&self, build: &Build) -> Result<(), BuildError> {
+        match self.engine.image(&build.engine_image).await {
+            Ok(_) => return Ok(()),
+            Err(EngineError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let lost = || BuildError::ImageLost { image: build.engine_image.clone() };
+        let slug = build.slug.as_deref().filter(|slug| build.kind == BuildKind::Slug && self.slugs().contains(slug));
+        let slug = slug.ok_or_else(lost)?;
+        let commit = build.commit.as_deref().unwrap_or_default();
+        let target = Target {
+            reference: build.engine_image.clone(),
+            labels: self.image_labels(build.app_id, &build.image, build.id, commit),
+            app: build.app_id,
+            build: build.id,
+            operation: OperationId::new(),
+        };
+        let laid = tokio::time::timeout(LAY_LIMIT, self.lay(&target, slug)).await;
+        laid.map_err(|_| BuildError::TimedOut { limit: LAY_LIMIT })??;
+        Ok(())
+    }
+
+    /// Lays a slug on the stack's run image.
+    ///
+    /// Cancel-safe: the container that it takes is removed, and the image has its name only once it is whole.
+    pub(super) async fn lay(&self, target: &Target, slug: &str) -> Result<Image, BuildError> {
+        let run_image = self.settings.stack.run_image();
+        let spec = ContainerSpec {
+            name: container_name(target.build, "lay"),
+            image: run_image.clone(),
+            labels: self.container_labels(target.app, &target.operation),
+            ..ContainerSpec::default()
+        };
+        let container = match Scratch::create(&self.engine, &self.tasks, spec).await {
+            Err(EngineError::NotFound { .. }) => return Err(BuildError::NoStack { image: run_image }),
+            created => created?,
+        };
+        self.engine.upload(container.id(), "/", self.slug_tar(slug)?).await?;
+        let image = self.engine.commit_container(container.id(), &target.reference, &target.labels, &[]).await?;
+        Ok(image)
+    }
+
+    fn image_labels(&self, app: AppId, app_name: &str, build: BuildId, commit: &str) -> Labels {
+        labels([
+            (label::SERVER, &self.server_id),
+            (label::APP, &app.to_string()),
+            (label::APP_NAME, app_name),
+            (label::BUILD, &build.to_string()),
+            (label::COMMIT, commit),
+        ])
+    }
+
+    /// The slug unpacked to a plain tar archive, as a stream.
+    fn slug_tar(&self, slug: &str) -> Result<ByteStream, BuildError> {
+        let file = self.slugs().read(slug).map_err(BuildError::io(format!("opening slug {slug}")))?;
+        let (give, take) = mpsc::channel(CHUNKS_AHEAD);
+        self.tasks.spawn_blocking(move || {
+            let mut tar = GzDecoder::new(std::io::BufReader::new(file));
+            loop {
+                let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+                let read = (&mut tar).take(CHUNK_BYTES as u64).read_to_end(&mut chunk);
+                let is_last = !matches!(read, Ok(1..));
+                let item = read.map(|_| Bytes::from(chunk));
+                // A reader that went away has no use for the rest.
+                if matches!(item, Ok(ref bytes) if bytes.is_empty()) || give.blocking_send(item).is_err() || is_last {
+                    break;
+                }
+            }
+        });
+        Ok(Box::pin(stream::unfold(take, |mut take| async { take.recv().await.map(|chunk| (chunk, take)) })))
+    }
+}

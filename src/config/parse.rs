@@ -1,0 +1,138 @@
+//! One parser per kind of value. Each says what is wrong as the end of a sentence: "'x' is not ...".
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{DatabaseUrl, Registration};
+
+/// What is wrong with a value.
+type Problem = String;
+
+pub(super) fn address(text: &str) -> Result<SocketAddr, Problem> {
+    text.parse().map_err(|_| "is not an IP address with a port".to_owned())
+}
+
+pub(super) fn registration(text: &str) -> Result<Registration, Problem> {
+    text.parse().map_err(|_| "is not one of open, admin-only, closed".to_owned())
+}
+
+/// A host name (RFC 1123 §2.1) in lower case, short enough that a 63 character label fits before it (RFC 1035 §2.3.4).
+pub(super) fn domain(text: &str) -> Result<String, Problem> {
+    let name = text.to_ascii_lowercase();
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if !name.split('.').all(is_label) {
+        return Err("is not a host name".to_owned());
+    }
+    if name.len() > 253 - 64 {
+        return Err("is too long: APP.DOMAIN may have 253 characters".to_owned());
+    }
+    if name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit())) {
+        return Err("is an address, and APP.DOMAIN has to be a host name".to_owned());
+    }
+    Ok(name)
+}
+
+pub(super) fn docker_host(text: &str) -> Result<String, Problem> {
+    let is_valid = match text.split_once("://") {
+        Some(("unix", path)) => path.starts_with('/'),
+        Some(("tcp", host)) => host
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok()),
+        _ => false,
+    };
+    if is_valid { Ok(text.to_owned()) } else { Err("is neither unix:///PATH nor tcp://HOST:PORT".to_owned()) }
+}
+
+pub(super) fn database_url(text: &str) -> Result<DatabaseUrl, Problem> {
+    let is_known = ["sqlite:", "postgres://", "postgresql://"].iter().any(|start| text.starts_with(start));
+    if is_known {
+        Ok(DatabaseUrl(text.to_owned()))
+    } else {
+        Err("is neither a sqlite: nor a postgres:// URL".to_owned())
+    }
+}
+
+pub(super) fn path(text: &str) -> Result<PathBuf, Problem> {
+    if text.is_empty() {
+        return Err("is not a path".to_owned());
+    }
+    std::path::absolute(text).map_err(|error| format!("cannot be made an absolute path: {error}"))
+}
+
+pub(super) fn existing_file(text: &str) -> Result<PathBuf, Problem> {
+    let path = path(text)?;
+    std::fs::File::open(&path).map_err(|error| format!("cannot be read: {error}"))?;
+    if Path::is_file(&path) { Ok(path) } else { Err("is not a file".to_owned()) }
+}
+
+pub(super) fn number(bounds: RangeInclusive<i64>) -> impl Fn(&str) -> Result<i64, Problem> {
+    move |text| match text.parse() {
+        Ok(number) if bounds.contains(&number) => Ok(number),
+        _ => Err(format!("is not a whole number from {} to {}", bounds.start(), bounds.end())),
+    }
+}
+
+/// Bytes, as a number with an optional unit; all units are powers of 1024, as the engine has it. Fits an `i64`.
+pub(super) fn size(least: u64) -> impl Fn(&str) -> Result<u64, Problem> {
+    move |text| {
+        let bytes = bytes(text).ok_or("is not a size: a number, with K, M, G or T as the unit if any")?;
+        if bytes >= least { Ok(bytes) } else { Err(format!("is too small: at least {least} bytes are needed")) }
+    }
+}
+
+fn bytes(text: &str) -> Option<u64> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(end);
+    let shift = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return None,
+    };
+    let bytes = digits.parse::<u64>().ok()?.checked_mul(1 << shift)?;
+    i64::try_from(bytes).is_ok().then_some(bytes)
+}
+
+pub(super) fn duration(least: Duration) -> impl Fn(&str) -> Result<Duration, Problem> {
+    move |text| {
+        let given = humantime::parse_duration(text).map_err(|_| "is not a duration: a number with s, m or h")?;
+        if given < least {
+            return Err(format!("is too short: at least {} are needed", humantime::format_duration(least)));
+        }
+        Ok(given)
+    }
+}
+
+/// A URL with `***` for the password. What is no URL may hold one anywhere, and is not shown at all.
+pub(super) fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return if url.starts_with("sqlite:") { url.to_owned() } else { "***".to_owned() };
+    };
+    // Up to the last @, wherever it is: a password that was not encoded may hold any character.
+    let (login, place) = rest.rsplit_once('@').map_or((None, rest), |(login, place)| (Some(login), place));
+    let login = login.map(|login| match login.split_once(':') {
+        Some((user, _)) => format!("{user}:***@"),
+        None => format!("{login}@"),
+    });
+    let (place, query) = place.split_once('?').map_or((place, None), |(place, query)| (place, Some(query)));
+    let query = query.map(|query| if query.contains("password") { "?***".to_owned() } else { format!("?{query}") });
+    format!("{scheme}://{}{place}{}", login.unwrap_or_default(), query.unwrap_or_default())
+}
+
+/// A path as part of a URL: everything but the slash and the unreserved characters of RFC 3986 §2.3 is encoded.
+pub(super) fn percent_encoded_path(path: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'/' | b'-' | b'.' | b'_' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    path.bytes().map(encode).collect()
+}

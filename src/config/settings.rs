@@ -1,0 +1,88 @@
+//! The list of all settings: names, defaults, what they are for.
+
+/// One thing that can be set. The flag's name yields the other two.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// `api-addr` for `--api-addr`.
+    pub flag: &'static str,
+    /// What holds when it is not given.
+    pub default: DefaultValue,
+    /// A valid value, for messages.
+    pub example: &'static str,
+    /// What it is for, in a sentence without a full stop.
+    pub help: &'static str,
+}
+
+/// What holds when a setting is not given.
+#[derive(Debug, Clone, Copy)]
+pub enum DefaultValue {
+    /// As if this text had been given.
+    Text(&'static str),
+    /// It depends; this is how.
+    Computed(&'static str),
+}
+
+impl Setting {
+    /// The key in the file: `api_addr`.
+    pub fn key(&self) -> String {
+        self.flag.replace('-', "_")
+    }
+
+    /// The environment variable: `SLIPWAY_API_ADDR`.
+    pub fn variable(&self) -> String {
+        format!("SLIPWAY_{}", self.key().to_ascii_uppercase())
+    }
+
+    /// The default in words.
+    pub fn default_text(&self) -> &'static str {
+        match self.default {
+            DefaultValue::Text(text) | DefaultValue::Computed(text) => text,
+        }
+    }
+}
+
+const fn fixed(flag: &'static str, default: &'static str, help: &'static str) -> Setting {
+    Setting { flag, default: DefaultValue::Text(default), example: default, help }
+}
+
+const fn computed(flag: &'static str, default: &'static str, example: &'static str, help: &'static str) -> Setting {
+    Setting { flag, default: DefaultValue::Computed(default), example, help }
+}
+
+/// Every setting there is, in the order of the README's table.
+///
+/// Sizes are bytes, or a number with K, M, G or T (also KiB, MB, ...), always powers of 1024. Durations are like `90s`,
+/// `15m`, `1h 30m`.
+pub const SETTINGS: &[Setting] = &[
+    fixed(
+        "data-dir",
+        "./slipway-data",
+        "Directory of the database, repositories, slugs, logs, host key and secrets key",
+    ),
+    computed(
+        "database-url",
+        "SQLite in the data directory",
+        "postgres://slipway:PASSWORD@127.0.0.1/slipway",
+        "The database: sqlite: or postgres:// URL",
+    ),
+    fixed("api-addr", "127.0.0.1:8000", "Address of the REST APIs, /healthz and /metrics"),
+    fixed("ssh-addr", "0.0.0.0:2222", "Address of git over SSH"),
+    fixed("http-addr", "0.0.0.0:8080", "Address of the router"),
+    fixed("https-addr", "0.0.0.0:8443", "Address of the router for HTTPS"),
+    fixed("domain", "localhost", "Host name under which apps answer, as APP.DOMAIN"),
+    fixed("docker-host", "unix:///var/run/docker.sock", "The container engine: unix:///PATH or tcp://HOST:PORT"),
+    fixed("registration", "open", "Who may register: open, admin-only or closed; the first user is the administrator"),
+    computed("build-ca-bundle", "none", "/etc/ssl/certs/ca-certificates.crt", "CA file (PEM) that builds trust too"),
+    computed("ready-file", "none", "/run/slipway/ready.json", "File that gets the addresses as JSON once serving"),
+    fixed("max-push-size", "1GiB", "Most bytes of one push"),
+    computed("build-memory", "2GiB, at most half of the machine", "2GiB", "Memory of builds"),
+    fixed("build-cpu-shares", "512", "CPU weight of builds, 2 to 262144; an instance has 1024"),
+    fixed("build-pids", "4096", "Most processes and threads of a build"),
+    fixed("build-timeout", "15m", "How long a build may take"),
+    fixed("boot-timeout", "60s", "How long a new instance may take until it is healthy"),
+    fixed("drain-timeout", "30s", "How long requests may go on at an instance that is being replaced"),
+    fixed("stop-grace", "10s", "Time between SIGTERM and SIGKILL when an instance is stopped"),
+    fixed("instance-memory", "512MiB", "Memory of an instance, unless the app's own limits say otherwise"),
+    fixed("instance-pids", "1024", "Most processes and threads of an instance"),
+    fixed("log-size-per-app", "8MiB", "Most bytes of one app's log stream on disk"),
+];

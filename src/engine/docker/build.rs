@@ -1,0 +1,161 @@
+//! Builds images from a Dockerfile context.
+
+use std::collections::HashMap;
+use std::io;
+
+use bollard::errors::Error;
+use bollard::models::BuildInfo;
+use bollard::query_parameters::{BuildImageOptions, BuildImageOptionsBuilder, BuilderVersion};
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+
+use super::Docker;
+use super::act::Act;
+use super::build_output::BuildOutput;
+use super::transfer::{RequestBody, Upload};
+use crate::engine::{ByteStream, EngineError, Image, ImageBuild, LineSink};
+
+/// Which of the engine's two builders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Builder {
+    BuildKit,
+    Classic,
+}
+
+/// What the builders put in front of the part of an error that helps.
+const WRAPPINGS: [&str; 4] = [
+    "failed to solve with frontend dockerfile.v0: ",
+    "failed to solve: ",
+    "failed to create LLB definition: ",
+    "rpc error: code = Unknown desc = ",
+];
+
+impl Docker {
+    /// Builds until done: how long a build may take is the caller's business. Dropping the future hangs up, which stops
+    /// the build on the engine's side.
+    pub(super) async fn build(
+        &self,
+        builder: Builder,
+        build: &ImageBuild,
+        context: ByteStream,
+        on_line: LineSink<'_>,
+    ) -> Result<Image, EngineError> {
+        let act = Act::on("building", "image", &build.tag);
+        let (upload, body) = Upload::new(context);
+        let mut messages = request(self.client.clone(), options(builder, build), body)
+            .map_err(|source| EngineError::Io { action: act.action(), source })?;
+        let mut output = BuildOutput::default();
+        while let Some(message) = messages.recv().await {
+            match message {
+                Ok(message) => output.take(message, on_line),
+                Err(error) => {
+                    output.finish(on_line);
+                    return Err(build_error(&act, &upload, error));
+                }
+            }
+        }
+        output.finish(on_line);
+        if !output.has_image() {
+            return Err(EngineError::BuildFailed("the engine ended the build without an image".to_owned()));
+        }
+        self.inspect_image(&build.tag).await
+    }
+}
+
+/// Sends a build request, on a thread with a runtime of its own, which ends when the build does or when the receiver is
+/// dropped.
+///
+/// For each BuildKit session the client library spawns a task that nobody can reach; it keeps a connection to the engine
+/// for as long as its runtime lives.
+fn request(
+    client: bollard::Docker,
+    options: BuildImageOptions,
+    body: RequestBody,
+) -> io::Result<mpsc::Receiver<Result<BuildInfo, Error>>> {
+    let (sender, receiver) = mpsc::channel(64);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let build = async move {
+        let mut messages = client.build_image(options, None, Some(body)).boxed();
+        let forward = async {
+            while let Some(message) = messages.next().await {
+                if sender.send(message).await.is_err() {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            () = forward => {}
+            () = sender.closed() => {}
+        }
+    };
+    std::thread::Builder::new().name("image-build".to_owned()).spawn(move || runtime.block_on(build))?;
+    Ok(receiver)
+}
+
+fn options(builder: Builder, build: &ImageBuild) -> BuildImageOptions {
+    let options = BuildImageOptionsBuilder::default()
+        .t(&build.tag)
+        .dockerfile(&build.dockerfile)
+        .buildargs(&build.args.clone().into_iter().collect::<HashMap<_, _>>())
+        .labels(&build.labels.clone().into_iter().collect::<HashMap<_, _>>())
+        .nocache(build.no_cache)
+        .rm(true)
+        .forcerm(true);
+    if builder == Builder::BuildKit {
+        let session = uuid::Uuid::new_v4().to_string();
+        return options.version(BuilderVersion::BuilderBuildKit).session(&session).build();
+    }
+    let mut options = options.build();
+    // The client library counts in 32 bits; a bound beyond that becomes 2 GiB rather than none.
+    let bound = |value: i64| i32::try_from(value).unwrap_or(i32::MAX);
+    options.memory = build.resources.memory_bytes.map(bound);
+    options.memswap = options.memory;
+    options.cpushares = build.resources.cpu_shares.map(bound);
+    options
+}
+
+/// Sorts the end of a build: a Dockerfile that does not build is the author's to mend, an engine that is gone is not.
+fn build_error(act: &Act, upload: &Upload, error: Error) -> EngineError {
+    match error {
+        Error::DockerStreamError { error } => EngineError::BuildFailed(cleaned(&error)),
+        Error::DockerResponseServerError { message, .. } => EngineError::BuildFailed(cleaned(&message)),
+        other => upload.failed(act, other),
+    }
+}
+
+/// The engine's message without its wrappings.
+fn cleaned(message: &str) -> String {
+    let mut rest = message.trim();
+    while let Some(inner) = WRAPPINGS.iter().find_map(|wrapping| rest.strip_prefix(wrapping)) {
+        rest = inner;
+    }
+    rest.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_lose_their_wrappings() {
+        let message = "failed to solve with frontend dockerfile.v0: failed to create LLB definition: dockerfile parse \
+                       error line 2: unknown instruction: RUNN\n";
+        assert_eq!(cleaned(message), "dockerfile parse error line 2: unknown instruction: RUNN");
+        assert_eq!(
+            cleaned("executor failed running [/bin/sh -c false]: exit code: 1"),
+            "executor failed running [/bin/sh -c false]: exit code: 1"
+        );
+    }
+
+    #[test]
+    fn bounds_go_to_the_classic_builder_only() {
+        let resources = crate::engine::Resources { memory_bytes: Some(1 << 20), cpu_shares: Some(512), pids: Some(9) };
+        let build = ImageBuild { resources, ..ImageBuild::default() };
+        let classic = options(Builder::Classic, &build);
+        assert_eq!((classic.memory, classic.memswap, classic.cpushares), (Some(1 << 20), Some(1 << 20), Some(512)));
+        assert_eq!(classic.session, None);
+        let buildkit = options(Builder::BuildKit, &build);
+        assert_eq!(buildkit.memory, None);
+        assert_ne!(buildkit.session, options(Builder::BuildKit, &build).session);
+    }
+}

@@ -1,0 +1,159 @@
+//! Images: look up, fetch, import, name, forget, list.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::models::{CreateImageInfo, ImageInspect};
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
+};
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::act::Act;
+use super::transfer::Upload;
+use super::{CALL_LIMIT, Docker, TRANSFER_LIMIT, label_filter, unless_gone};
+use crate::engine::{ByteStream, EngineError, Image, Labels, LineSink};
+
+/// A pull that says nothing for this long has stalled.
+const PULL_SILENCE: Duration = Duration::from_secs(300);
+
+/// How many images are looked at at once.
+const LOOKUPS: usize = 8;
+
+impl Docker {
+    pub(super) async fn inspect_image(&self, reference: &str) -> Result<Image, EngineError> {
+        let act = Act::on("looking up", "image", reference);
+        Ok(image(act.within(CALL_LIMIT, self.client.inspect_image(reference)).await?))
+    }
+
+    pub(super) async fn pull(&self, reference: &str, on_line: LineSink<'_>) -> Result<Image, EngineError> {
+        let act = Act::on("pulling", "image", reference);
+        let full = with_tag(reference);
+        let options = CreateImageOptionsBuilder::default().from_image(&full).build();
+        let mut messages = Box::pin(self.client.create_image(Some(options), None, None));
+        // A layer repeats its status for every few bytes it moves; only changes are worth a line.
+        let mut said = HashMap::new();
+        loop {
+            let next = tokio::time::timeout(PULL_SILENCE, messages.next());
+            let Some(message) = next.await.map_err(|_| act.timed_out(PULL_SILENCE))? else { break };
+            // A registry answers 404 for what is private, too: the words of the engine tell more than "not found".
+            let CreateImageInfo { id, status, .. } = message.map_err(|error| match error {
+                bollard::errors::Error::DockerResponseServerError { message, .. } => act.refused(message.trim()),
+                other => act.failed(other),
+            })?;
+            let (id, status) = (id.unwrap_or_default(), status.unwrap_or_default());
+            if said.insert(id.clone(), status.clone()).as_ref() == Some(&status) || status.is_empty() {
+                continue;
+            }
+            if id.is_empty() { on_line(&status) } else { on_line(&format!("{id}: {status}")) }
+        }
+        self.inspect_image(reference).await
+    }
+
+    pub(super) async fn import(
+        &self,
+        reference: &str,
+        rootfs: ByteStream,
+        changes: &[String],
+    ) -> Result<Image, EngineError> {
+        let act = Act::on("importing", "image", reference);
+        let (repository, tag) = split_reference(reference);
+        let options = CreateImageOptionsBuilder::default().from_src("-").repo(repository).tag(tag);
+        let options = options.changes(changes.to_vec()).build();
+        let (upload, body) = Upload::new(rootfs);
+        let import = self.client.create_image(Some(options), Some(body), None);
+        let done = act.raw_within(TRANSFER_LIMIT, import.try_for_each(|_| async { Ok(()) })).await?;
+        done.map_err(|error| upload.failed(&act, error))?;
+        self.inspect_image(reference).await
+    }
+
+    pub(super) async fn tag(&self, reference: &str, new_reference: &str) -> Result<(), EngineError> {
+        let (repository, tag) = split_reference(new_reference);
+        let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
+        let act = Act::on("naming", "image", reference);
+        act.within(CALL_LIMIT, self.client.tag_image(reference, Some(options))).await
+    }
+
+    pub(super) async fn untag(&self, reference: &str) -> Result<(), EngineError> {
+        let act = Act::on("removing", "image", reference);
+        let removal = self.client.remove_image(reference, None::<RemoveImageOptions>, None);
+        unless_gone(act.within(TRANSFER_LIMIT, removal).await.map(drop))
+    }
+
+    pub(super) async fn list_images(&self, labels: &Labels) -> Result<Vec<Image>, EngineError> {
+        let act = Act::on("listing", "images", "by label");
+        let options = ListImagesOptionsBuilder::default().filters(&label_filter(labels)).build();
+        let found = act.within(CALL_LIMIT, self.client.list_images(Some(options))).await?;
+        let images = stream::iter(found).map(|summary| async move {
+            match self.inspect_image(&summary.id).await {
+                Ok(image) => Ok(Some(image)),
+                Err(EngineError::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        });
+        images.buffered(LOOKUPS).try_filter_map(|image| async { Ok(image) }).try_collect().await
+    }
+}
+
+fn image(found: ImageInspect) -> Image {
+    let config = found.config.unwrap_or_default();
+    let mut ports = config.exposed_ports.iter().flatten().filter_map(|port| tcp_port(port)).collect::<Vec<_>>();
+    ports.sort_unstable();
+    ports.dedup();
+    Image {
+        id: found.id.unwrap_or_default(),
+        tags: found.repo_tags.unwrap_or_default(),
+        ports,
+        labels: config.labels.unwrap_or_default().into_iter().collect(),
+        size_bytes: found.size.unwrap_or_default(),
+    }
+}
+
+/// The port of `5000/tcp`; without a protocol it is TCP.
+fn tcp_port(declared: &str) -> Option<u16> {
+    match declared.split_once('/') {
+        Some((port, "tcp")) => port.parse().ok(),
+        Some(_) => None,
+        None => declared.parse().ok(),
+    }
+}
+
+/// Repository and tag of a reference; a colon before the last slash belongs to a registry's port.
+pub(super) fn split_reference(reference: &str) -> (&str, &str) {
+    match reference.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+        _ => (reference, "latest"),
+    }
+}
+
+/// The reference with a tag: without one the engine would fetch every tag of the repository.
+fn with_tag(reference: &str) -> String {
+    if reference.contains('@') {
+        return reference.to_owned();
+    }
+    let (repository, tag) = split_reference(reference);
+    format!("{repository}:{tag}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_split_at_the_tag() {
+        assert_eq!(split_reference("debian"), ("debian", "latest"));
+        assert_eq!(split_reference("slipway/blog:v3"), ("slipway/blog", "v3"));
+        assert_eq!(split_reference("localhost:5000/blog"), ("localhost:5000/blog", "latest"));
+        assert_eq!(split_reference("localhost:5000/blog:v3"), ("localhost:5000/blog", "v3"));
+        assert_eq!(with_tag("debian"), "debian:latest");
+        assert_eq!(with_tag("debian@sha256:abc"), "debian@sha256:abc");
+    }
+
+    #[test]
+    fn only_tcp_ports_count() {
+        assert_eq!(tcp_port("5000/tcp"), Some(5000));
+        assert_eq!(tcp_port("53/udp"), None);
+        assert_eq!(tcp_port("80"), Some(80));
+        assert_eq!(tcp_port("99999/tcp"), None);
+    }
+}

@@ -1,0 +1,224 @@
+//! The life of a container.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::support::{Corner, until, within};
+use crate::engine::{ContainerState, Engine, EngineError, ListeningPort, Resources, byte_stream, label, small_archive};
+
+/// Perl that listens on a port, then does nothing.
+fn listener(port: u16) -> String {
+    format!(
+        r#"exec perl -e 'socket(S,2,1,0) or die; bind(S,pack("Sna4x8",2,{port},"\0\0\0\0")) or die; listen(S,5) or die; sleep 600'"#
+    )
+}
+
+#[tokio::test]
+async fn a_container_lives_and_dies() {
+    let corner = Corner::new().await;
+    corner.image(&[]).await;
+    let spec = corner.spec("life", "trap 'exit 7' TERM; echo up; while :; do sleep 0.1; done");
+    let id = corner.docker.create_container(&spec).await.unwrap();
+
+    let created = corner.docker.container(&spec.name).await.unwrap();
+    assert_eq!((created.id, created.name, created.state), (id.clone(), spec.name.clone(), ContainerState::Created));
+    assert_eq!(created.labels[label::SERVER], corner.id);
+    assert_eq!(created.ip, None);
+
+    corner.docker.start_container(&id).await.unwrap();
+    corner.docker.start_container(&id).await.expect("starting what runs is fine");
+    until("it is up", || async {
+        let output = corner.output(&id).await;
+        if output == ["up"] { Ok(()) } else { Err(format!("{output:?}")) }
+    })
+    .await;
+    let listed = corner.docker.containers(&corner.labels()).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert_eq!((&listed[0].id, &listed[0].name, &listed[0].state), (&id, &spec.name, &ContainerState::Running));
+    assert!(listed[0].ip.is_some());
+    assert_eq!(listed[0].ip, corner.docker.container(&id).await.unwrap().ip);
+
+    // It handles SIGTERM itself, so the grace is not used up: the init process passes the signal on.
+    let began = Instant::now();
+    corner.docker.stop_container(&id, Duration::from_secs(40)).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    corner.docker.stop_container(&id, Duration::from_secs(40)).await.expect("stopping what stopped is fine");
+    let ended = corner.docker.wait_container(&id).await.unwrap();
+    assert_eq!((ended.code, ended.out_of_memory), (7, false));
+    assert_eq!(corner.docker.containers(&corner.labels()).await.unwrap()[0].state, ContainerState::Exited(ended));
+
+    corner.docker.remove_container(&id).await.unwrap();
+    corner.docker.remove_container(&id).await.expect("removing what is gone is fine");
+    corner.docker.stop_container(&id, Duration::ZERO).await.expect("stopping what is gone is fine");
+    let gone = corner.docker.container(&id).await.unwrap_err();
+    assert!(matches!(gone, EngineError::NotFound { .. }), "{gone:?}");
+    assert!(corner.docker.wait_container(&id).await.is_err());
+}
+
+#[tokio::test]
+async fn a_name_is_taken_over_by_the_same_instance_only() {
+    let corner = Corner::new().await;
+    corner.image(&[]).await;
+    let mut spec = corner.spec("web", "sleep 1");
+    let anonymous = corner.docker.create_container(&spec).await.unwrap();
+    let refused = corner.docker.create_container(&spec).await.unwrap_err();
+    assert!(refused.to_string().contains(&spec.name), "{refused}");
+    corner.docker.remove_container(&anonymous).await.unwrap();
+
+    spec.labels.insert(label::INSTANCE.to_owned(), "one".to_owned());
+    let id = corner.docker.create_container(&spec).await.unwrap();
+    assert_eq!(corner.docker.create_container(&spec).await.unwrap(), id);
+    spec.labels.insert(label::INSTANCE.to_owned(), "two".to_owned());
+    assert!(matches!(corner.docker.create_container(&spec).await, Err(EngineError::Refused { .. })));
+
+    spec.image = corner.name("no-such-image");
+    spec.name = corner.name("other");
+    let missing = corner.docker.create_container(&spec).await.unwrap_err();
+    assert!(matches!(&missing, EngineError::NotFound { what } if what.contains("no-such-image")), "{missing:?}");
+}
+
+#[tokio::test]
+async fn an_empty_label_value_matches_any() {
+    let corner = Corner::new().await;
+    corner.image(&[]).await;
+    for instance in ["one", "two"] {
+        let mut spec = corner.spec(instance, "sleep 1");
+        spec.labels.insert(label::INSTANCE.to_owned(), instance.to_owned());
+        corner.docker.create_container(&spec).await.unwrap();
+    }
+    let count = |instance: &'static str| {
+        let mut labels = corner.labels();
+        labels.insert(label::INSTANCE.to_owned(), instance.to_owned());
+        let corner = &corner;
+        async move { corner.docker.containers(&labels).await.unwrap().len() }
+    };
+    assert_eq!([count("").await, count("one").await, count("three").await], [2, 1, 0]);
+}
+
+#[tokio::test]
+async fn a_container_is_confined() {
+    let corner = Corner::new().await;
+    corner.image(&[]).await;
+    let mut spec = corner.spec("confined", "cat /proc/1/comm /proc/self/status; cat /sys/fs/cgroup/pids/pids.max");
+    spec.resources = Resources { memory_bytes: Some(64 << 20), cpu_shares: Some(300), pids: Some(50) };
+    let (status, output) = corner.run(&spec).await;
+    assert_eq!(output[0], "docker-init", "its first process reaps zombies");
+    let field = |name: &str| {
+        let line = output.iter().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in {output:?}"));
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    assert_eq!(field("NoNewPrivs:"), "1");
+    // Bits of linux/capability.h: all of the list in `containers.rs`, and nothing else.
+    let bits = [0, 1, 3, 4, 5, 6, 7, 8, 10, 18, 31].iter().fold(0_u64, |set, bit| set | 1 << bit);
+    assert_eq!(u64::from_str_radix(&field("CapEff:"), 16).unwrap(), bits);
+    assert_eq!(u64::from_str_radix(&field("CapBnd:"), 16).unwrap(), bits);
+
+    let found = corner.docker.raw_inspect(&spec.name).await.unwrap().host_config.unwrap();
+    assert_eq!((found.memory, found.memory_swap), (Some(64 << 20), Some(64 << 20)));
+    assert_eq!((found.cpu_shares, found.pids_limit), (Some(300), Some(50)));
+    let log = found.log_config.unwrap();
+    assert_eq!(log.typ.as_deref(), Some("json-file"));
+    let options = log.config.unwrap();
+    assert_eq!((options["max-size"].as_str(), options["max-file"].as_str()), ("1048576", "2"));
+    assert!(status.code == 0 || output.len() > 10, "{status:?} {output:?}");
+}
+
+#[tokio::test]
+async fn an_image_may_start_as_root_and_drop_to_a_user() {
+    let corner = Corner::new().await;
+    corner.image(&[]).await;
+    let drop = r#"perl -e '$) = "2000 2000"; $( = 2000; $< = $> = 2000; exec "/bin/id"'"#;
+    let (status, output) = corner.run(&corner.spec("drop", drop)).await;
+    assert_eq!((status.code, output.join("\n")), (0, "uid=2000 gid=2000 groups=2000".to_owned()));
+}
+
+#[tokio::test]
+async fn too_much_memory_is_told_apart_from_a_crash() {
+    let corner = Corner::new().await;
+    corner.image(&[]).await;
+    let mut greedy = corner.spec("greedy", r#"exec perl -e '$x = "x" x (200 << 20); print "had it"'"#);
+    greedy.resources.memory_bytes = Some(32 << 20);
+    let (status, output) = corner.run(&greedy).await;
+    assert_eq!((status.code, status.out_of_memory), (137, true), "{output:?}");
+    let listed = corner.docker.containers(&corner.labels()).await.unwrap();
+    assert_eq!(listed[0].state, ContainerState::Exited(status));
+
+    let (status, _) = corner.run(&corner.spec("crash", "kill -9 $$")).await;
+    assert_eq!((status.code, status.out_of_memory), (137, false));
+}
+
+#[tokio::test]
+async fn settings_reach_the_process() {
+    let corner = Corner::new().await;
+    corner.image(&["ENV KEPT=image CHANGED=image", r#"ENTRYPOINT ["/bin/sh", "-c"]"#]).await;
+    let mut spec = corner.spec("settings", "");
+    spec.command = Some(vec!["id; cat /proc/self/mountinfo; echo $KEPT $CHANGED $PWD".to_owned()]);
+    spec.env.insert("CHANGED".to_owned(), "here = there".to_owned());
+    spec.user = Some("2000:2001".to_owned());
+    spec.workdir = Some("/data".to_owned());
+    spec.binds = vec![("/etc/hostname".to_owned(), "/etc/on-host".to_owned())];
+    spec.volumes = vec![(corner.name("volume"), "/data".to_owned())];
+    corner.docker.ensure_volume(&corner.name("volume"), &corner.labels()).await.unwrap();
+    let (_, output) = corner.run(&spec).await;
+    assert_eq!(output[0], "uid=2000 gid=2001 groups=2001");
+    assert_eq!(output.last().unwrap(), "image here = there /data");
+    let mount = |path: &str| output.iter().find(|line| line.contains(path)).unwrap_or_else(|| panic!("{output:?}"));
+    assert!(mount(" /etc/on-host ").contains(" ro,"), "{output:?}");
+    assert!(mount(" /data ").contains(" rw,"), "{output:?}");
+
+    spec.name = corner.name("cleared");
+    spec.entrypoint = Some(vec![]);
+    spec.command = Some(vec!["/bin/sh".to_owned(), "-c".to_owned(), "echo cleared".to_owned()]);
+    assert_eq!(corner.run(&spec).await.1, ["cleared"]);
+}
+
+#[tokio::test]
+async fn listening_ports_are_seen_from_the_host() {
+    let corner = Corner::new().await;
+    corner.image(&[]).await;
+    let network = corner.name("net");
+    corner.docker.ensure_network(&network, &corner.labels()).await.unwrap();
+    let mut spec = corner.spec("listens", &listener(4321));
+    spec.network = Some(network);
+    let id = corner.docker.create_container(&spec).await.unwrap();
+    assert_eq!(corner.docker.listening_ports(&id).await.unwrap(), []);
+    corner.docker.start_container(&id).await.unwrap();
+    let ports = until("it listens", || async {
+        let ports = corner.docker.listening_ports(&id).await.unwrap();
+        if ports.is_empty() { Err("nothing".to_owned()) } else { Ok(ports) }
+    })
+    .await;
+    assert_eq!(ports, [ListeningPort((IpAddr::from(Ipv4Addr::UNSPECIFIED), 4321).into())]);
+    let ip = corner.docker.container(&id).await.unwrap().ip.unwrap();
+    within("the host reaches it", tokio::net::TcpStream::connect((ip, 4321))).await.unwrap();
+}
+
+#[tokio::test]
+async fn files_go_in_and_out() {
+    let corner = Corner::new().await;
+    corner.image(&[]).await;
+    let spec = corner.spec("files", "perl -e 'printf \"%o %d %d\\n\", (stat \"/data/a/b\")[2,4,5]'; cat /data/a/b");
+    let id = corner.docker.create_container(&spec).await.unwrap();
+    let archive = small_archive([(Path::new("a/b"), 0o640, b"hello\n".as_slice())], 2000).unwrap();
+    corner.docker.upload(&id, "/data", byte_stream(archive)).await.unwrap();
+    corner.docker.start_container(&id).await.unwrap();
+    assert_eq!(corner.docker.wait_container(&id).await.unwrap().code, 0);
+    assert_eq!(corner.output(&id).await, ["100640 2000 2000", "hello"]);
+
+    let stream = corner.docker.download(&id, "/data/a").await.unwrap();
+    let chunks = futures_util::TryStreamExt::try_collect::<Vec<_>>(stream).await.unwrap();
+    let bytes = chunks.concat();
+    let mut archive = tar::Archive::new(bytes.as_slice());
+    let paths = archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().into_owned()).collect::<Vec<_>>();
+    assert_eq!(paths, [Path::new("a/"), Path::new("a/b")]);
+
+    let missing = corner.docker.download(&id, "/nowhere").await.err().unwrap();
+    assert!(matches!(&missing, EngineError::NotFound { what } if what.contains("/nowhere")), "{missing:?}");
+    let missing = corner.docker.upload(&id, "/nowhere", byte_stream(Vec::new())).await.unwrap_err();
+    assert!(matches!(&missing, EngineError::NotFound { what } if what.contains("/nowhere")), "{missing:?}");
+
+    let broken = futures_util::stream::iter([Err(std::io::Error::other("the producer broke"))]);
+    let error = corner.docker.upload(&id, "/data", Box::pin(broken)).await.unwrap_err();
+    assert!(matches!(&error, EngineError::Io { .. }) && error.to_string().contains("the producer broke"), "{error:?}");
+}

@@ -1,0 +1,73 @@
+//! Output and events, as they happen.
+
+use futures_util::{StreamExt, TryStreamExt};
+
+use super::support::{Corner, within};
+use crate::engine::{ContainerLog, Engine, EngineError, LogOutput};
+
+#[tokio::test]
+async fn output_comes_in_whole_lines_from_both_streams() {
+    let corner = Corner::new().await;
+    corner.image(&[]).await;
+    let script =
+        r#"echo one; sleep 0.2; echo two >&2; sleep 0.2; perl -e 'print "x" x 100000, "\n\xff\r\n"; print "no end"'"#;
+    let spec = corner.spec("talks", script);
+    corner.run(&spec).await;
+    let logs = corner.docker.logs(&spec.name, 0, false).try_collect::<Vec<ContainerLog>>().await.unwrap();
+    let lines = logs.iter().map(|line| (line.output, line.text.clone())).collect::<Vec<_>>();
+    let expected = [
+        (LogOutput::Stdout, "one".to_owned()),
+        (LogOutput::Stderr, "two".to_owned()),
+        (LogOutput::Stdout, "x".repeat(100_000)),
+        (LogOutput::Stdout, "\u{fffd}".to_owned()),
+        (LogOutput::Stdout, "no end".to_owned()),
+    ];
+    assert!(lines == expected, "{:?}", lines.iter().map(|(output, text)| (output, text.len())).collect::<Vec<_>>());
+    assert!(logs.is_sorted_by_key(|line| line.nanos) && logs[0].nanos > 0);
+
+    let later = logs[0].nanos / 1_000_000_000 + 60;
+    assert!(corner.docker.logs(&spec.name, later, false).try_collect::<Vec<_>>().await.unwrap().is_empty());
+    let missing = corner.docker.logs(&corner.name("nobody"), 0, true).next().await;
+    assert!(matches!(missing, Some(Err(EngineError::NotFound { .. }))), "{missing:?}");
+}
+
+#[tokio::test]
+async fn output_is_followed_until_the_end() {
+    let corner = Corner::new().await;
+    corner.image(&[]).await;
+    let spec = corner.spec("follow", "echo ready; while ! cat /data/go 2>&-; do sleep 0.1; done; exit 3");
+    let id = corner.start(&spec).await;
+    let mut lines = corner.docker.logs(&id, 0, true);
+    assert_eq!(within("it is ready", lines.next()).await.unwrap().unwrap().text, "ready");
+    let go = crate::engine::small_archive([(std::path::Path::new("go"), 0o644, b"went\n".as_slice())], 0).unwrap();
+    corner.docker.upload(&id, "/data", crate::engine::byte_stream(go)).await.unwrap();
+    assert_eq!(within("it goes on", lines.next()).await.unwrap().unwrap().text, "went");
+    assert!(within("it ends", lines.next()).await.is_none());
+    assert_eq!(corner.docker.wait_container(&id).await.unwrap().code, 3);
+}
+
+#[tokio::test]
+async fn events_tell_of_labelled_containers_only() {
+    let corner = Corner::new().await;
+    corner.image(&[]).await;
+    let mut labels = corner.labels();
+    labels.insert("colour".to_owned(), "blue".to_owned());
+    // What happens before the stream is first polled is not lost.
+    let events = corner.docker.events(&labels);
+    let stranger = corner.start(&corner.spec("stranger", "exit 0")).await;
+    corner.docker.remove_container(&stranger).await.unwrap();
+
+    let mut spec = corner.spec("greedy", r#"exec perl -e '$x = "x" x (200 << 20)'"#);
+    spec.resources.memory_bytes = Some(32 << 20);
+    spec.labels = labels;
+    let id = corner.start(&spec).await;
+    corner.docker.wait_container(&id).await.unwrap();
+    corner.docker.remove_container(&id).await.unwrap();
+
+    let events = within("four events come", events.take(4).try_collect::<Vec<_>>()).await.unwrap();
+    assert!(events.iter().all(|event| event.container == id && event.labels == spec.labels), "{events:?}");
+    let mut actions = events.iter().map(|event| event.action.as_str()).collect::<Vec<_>>();
+    assert_eq!((actions[0], actions[3]), ("start", "destroy"));
+    actions.sort_unstable();
+    assert_eq!(actions, ["destroy", "die", "oom", "start"]);
+}

@@ -1,0 +1,142 @@
+//! Running operations: the lock, the heartbeat, the outcome.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{AppHandle, Error, Platform};
+use crate::model::{App, Operation, OperationKind, OperationStatus, Timestamp};
+use crate::store::{Journal, StoreError, apps, operations};
+
+/// Between two signs of life of a running operation.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Between two looks at a lock that somebody else holds.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long a change waits for the one before it.
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
+
+/// Takes lines for whoever watches an operation: a pusher, or nobody.
+#[derive(Clone)]
+pub struct Progress(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl Progress {
+    /// Lines go to `sink`, which must neither block for long nor fail.
+    pub fn new(sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(sink))
+    }
+
+    /// Nobody watches.
+    pub fn none() -> Self {
+        Self::new(|_| {})
+    }
+
+    /// One line.
+    pub fn line(&self, text: &str) {
+        (self.0)(text);
+    }
+}
+
+/// An operation that holds its app's lock, with its journal and its heartbeat.
+///
+/// Dropping it without [`Live::end`] leaves the record running without a heartbeat; the watch over stale operations then
+/// settles the app and ends it.
+pub struct Live {
+    platform: Platform,
+    /// Where the operation writes down each step.
+    pub journal: Journal,
+    _heartbeat: DropGuard,
+}
+
+impl Live {
+    /// The operation.
+    pub fn operation(&self) -> &Operation {
+        self.journal.operation()
+    }
+
+    /// Records the outcome and gives the lock back.
+    pub async fn end<T>(self, outcome: Result<T, Error>) -> Result<T, Error> {
+        let (status, text) = match &outcome {
+            Ok(_) => (OperationStatus::Succeeded, String::new()),
+            Err(Error::Cancelled) => (OperationStatus::Cancelled, String::new()),
+            Err(error) => (OperationStatus::Failed, error.to_string()),
+        };
+        let written = self.journal.finish(status, &text).await;
+        if let Err(error) = written {
+            // The outcome itself stands; the lock is given back by the watch over stale operations.
+            tracing::error!(operation.id = %self.operation().id, error = ?error, "cannot record the end of an operation");
+        }
+        drop(self.platform);
+        outcome
+    }
+}
+
+impl Platform {
+    /// Takes the app's lock for a change. While somebody else holds it, says so to `out` and waits.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the app goes away meanwhile, [`Error::Cancelled`] when `cancel` fires,
+    /// [`Error::Unavailable`] after half an hour or when the server stops.
+    pub(super) async fn begin(
+        &self,
+        kind: OperationKind,
+        handle: &AppHandle,
+        out: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Live, Error> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut announced = None;
+        loop {
+            let app = self.present(handle.app()).await?;
+            match operations::begin(self.0.store.pool(), kind, &app, handle.user().username.as_str()).await {
+                Ok(operation) => return Ok(self.live(operation)),
+                Err(StoreError::Duplicate) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let holder = operations::live_of(self.0.store.pool(), app.id).await?;
+            if let Some(holder) = holder.filter(|holder| announced.as_ref() != Some(&holder.id)) {
+                out.line(&waiting(&holder));
+                announced = Some(holder.id);
+            }
+            if Instant::now() > deadline {
+                return Err(Error::Unavailable(format!("app '{}' is busy; try again later", app.name)));
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return Err(Error::Cancelled),
+                () = self.0.stop.cancelled() => return Err(Error::Unavailable("Slipway is stopping; try again".into())),
+                () = sleep(LOOK) => {}
+            }
+        }
+    }
+
+    async fn present(&self, app: &App) -> Result<App, Error> {
+        let found = apps::by_id(self.0.store.pool(), app.id).await?.filter(|app| !app.is_destroying);
+        found.ok_or_else(|| Error::NotFound(format!("app '{}'", app.name)))
+    }
+
+    /// Starts the heartbeat of an operation that this server owns.
+    pub(super) fn live(&self, operation: Operation) -> Live {
+        let alive = CancellationToken::new();
+        let (store, id, token) = (self.0.store.clone(), operation.id.clone(), alive.clone());
+        self.0.tracker.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = token.cancelled() => return,
+                    () = sleep(HEARTBEAT) => {}
+                }
+                if let Err(error) = operations::heartbeat(store.pool(), &id).await {
+                    tracing::warn!(operation.id = %id, %error, "cannot show a sign of life");
+                }
+            }
+        });
+        let journal = Journal::new(self.0.store.clone(), operation);
+        Live { platform: self.clone(), journal, _heartbeat: alive.drop_guard() }
+    }
+}
+
+fn waiting(holder: &Operation) -> String {
+    let seconds = Timestamp::now().millis().saturating_sub(holder.started_at.millis()) / 1000;
+    let ago = if seconds < 1 { "just now".to_owned() } else { format!("{seconds} s ago") };
+    format!("-----> Waiting for a {} by {} (started {ago})", holder.kind, holder.actor)
+}

@@ -1,0 +1,114 @@
+//! Crash safety: what an earlier life of the server, or a task that died, left in the middle.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::operations::HEARTBEAT;
+use super::{Error, Platform};
+use crate::model::{App, Operation, OperationStatus, ReleaseStatus, Step};
+use crate::store::{Page, apps, builds, configs, operations, releases};
+
+/// An operation without a sign of life for so long has lost its task.
+const STALE: Duration = HEARTBEAT.saturating_mul(6);
+/// Between two looks.
+const PERIOD: Duration = Duration::from_secs(5);
+/// Records of ended operations are kept for so long.
+const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+/// What the record of an interrupted operation says.
+const INTERRUPTED: &str = "interrupted by a stop of the server; nothing was changed";
+
+impl Platform {
+    /// At start: routes to what runs, then finishes or undoes every operation of the earlier life.
+    ///
+    /// # Errors
+    /// When the engine or the database is away; to be called again.
+    pub async fn recover(&self) -> Result<(), Error> {
+        self.0.rollouts.resume().await?;
+        for operation in operations::live(self.0.store.pool()).await? {
+            tracing::info!(operation.id = %operation.id, app.name = operation.app_name, operation.step = %operation.step, "recovering an operation");
+            self.recover_operation(&operation).await?;
+        }
+        self.finish_all_destroying().await?;
+        self.0.rollouts.sweep().await?;
+        Ok(())
+    }
+
+    /// Looks after operations that lost their task and apps whose destruction got stuck, until the server stops.
+    pub async fn watch(self) {
+        loop {
+            tokio::select! {
+                () = self.0.stop.cancelled() => return,
+                () = sleep(PERIOD) => {}
+            }
+            if let Err(error) = self.look().await {
+                tracing::warn!(error = ?error, "cannot look after stale operations");
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<(), Error> {
+        for operation in operations::live(self.0.store.pool()).await? {
+            if operation.heartbeat_at.elapsed() > STALE {
+                self.recover_operation(&operation).await?;
+            }
+        }
+        self.finish_all_destroying().await?;
+        operations::delete_ended(self.0.store.pool(), KEPT).await?;
+        Ok(())
+    }
+
+    /// Looks at what is there, then finishes what had switched and undoes what had not. Gives the app's lock back.
+    async fn recover_operation(&self, operation: &Operation) -> Result<(), Error> {
+        let pool = self.0.store.pool();
+        let mut outcome = (OperationStatus::Succeeded, "");
+        match apps::by_id(pool, operation.app_id).await? {
+            None => {}
+            Some(app) if app.is_destroying => self.finish_destroying(&app).await?,
+            Some(app) => {
+                if !self.has_switched(operation).await? {
+                    outcome = (OperationStatus::Failed, INTERRUPTED);
+                }
+                self.settle(&app, operation).await?;
+                self.0.logs.note(
+                    app.id,
+                    "deploy",
+                    &format!("{} by {}: {}", operation.kind, operation.actor, said(outcome.0)),
+                );
+            }
+        }
+        Ok(operations::finish(pool, &operation.id, outcome.0, outcome.1).await?)
+    }
+
+    async fn settle(&self, app: &App, operation: &Operation) -> Result<(), Error> {
+        let pool = self.0.store.pool();
+        self.0.builder.remove_leftovers(Some(&operation.id)).await?;
+        self.0.rollouts.settle(app).await?;
+        builds::fail_pending(pool, app.id).await?;
+        Ok(configs::delete_unused(pool, app.id).await?)
+    }
+
+    /// Whether the operation got past its point of no return.
+    async fn has_switched(&self, operation: &Operation) -> Result<bool, Error> {
+        if operation.step == Step::Drain {
+            return Ok(true);
+        }
+        let Some(id) = operation.release_id else { return Ok(false) };
+        let release = releases::by_id(self.0.store.pool(), id).await?;
+        Ok(release.is_some_and(|release| release.status == ReleaseStatus::Deployed))
+    }
+
+    async fn finish_all_destroying(&self) -> Result<(), Error> {
+        let all = apps::list(self.0.store.pool(), None, Page::ALL).await?;
+        for app in all.into_iter().filter(|app| app.is_destroying) {
+            if operations::live_of(self.0.store.pool(), app.id).await?.is_none() {
+                self.finish_destroying(&app).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn said(status: OperationStatus) -> &'static str {
+    if status == OperationStatus::Succeeded { "finished after a restart" } else { INTERRUPTED }
+}

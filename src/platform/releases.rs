@@ -1,0 +1,64 @@
+//! Releases: look at them, go back to one.
+
+use super::operations::Progress;
+use super::{AppHandle, Error, Listing, Platform};
+use crate::model::{InstanceState, OperationKind, Release};
+use crate::release::{self, Change, Parts};
+use crate::store::{Page, instances, releases};
+
+impl Platform {
+    /// Releases that were deployed, newest first.
+    pub async fn releases(&self, handle: &AppHandle, page: Page) -> Result<Listing<Release>, Error> {
+        let (pool, app) = (self.0.store.pool(), handle.app().id);
+        Ok(Listing { total: releases::count(pool, app).await?, entries: releases::list(pool, app, page).await? })
+    }
+
+    /// One release by its number.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn release(&self, handle: &AppHandle, version: i64) -> Result<Release, Error> {
+        let found = releases::by_version(self.0.store.pool(), handle.app().id, version).await?;
+        found.ok_or_else(|| Error::NotFound(format!("release v{version}")))
+    }
+
+    /// Makes a new release of the build and config of an earlier one (the one before the latest when `version` is `None`)
+    /// and rolls it out. Nothing is built.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where going back makes no sense, [`Error::NotFound`] for a release that never was.
+    pub async fn rollback(&self, handle: &AppHandle, version: Option<i64>) -> Result<Release, Error> {
+        let (platform, handle) = (self.clone(), handle.clone());
+        self.owned(async move {
+            platform
+                .change_release(OperationKind::Rollback, &handle, &Progress::none(), async |current, by| {
+                    let version = version.unwrap_or(current.release.version - 1);
+                    if version < 1 {
+                        return Err(Error::Refused("version cannot be below 0".to_owned()));
+                    }
+                    let old = platform.release(&handle, version).await?;
+                    let old = release::contents(&platform.0.store, old).await?;
+                    match &old.build {
+                        Some(build) => platform.0.builder.ensure_image(build).await?,
+                        None => platform.refuse_without_build(&handle, version).await?,
+                    }
+                    let parts = Parts { build: old.release.build_id, config: old.release.config_id };
+                    Ok((parts, Change::Rollback { by: &by.username, version }.summary()))
+                })
+                .await
+        })
+        .await
+        .map(|contents| contents.release)
+    }
+
+    /// A release without a build cannot be rolled out in place of running instances.
+    async fn refuse_without_build(&self, handle: &AppHandle, version: i64) -> Result<(), Error> {
+        let running = instances::of_app(self.0.store.pool(), handle.app().id).await?;
+        if running.iter().any(|instance| instance.state == InstanceState::Live) {
+            return Err(Error::Refused(format!(
+                "v{version} has no build and the app is running; roll back to a release with a build, or scale to zero first"
+            )));
+        }
+        Ok(())
+    }
+}

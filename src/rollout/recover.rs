@@ -1,0 +1,145 @@
+//! After a failure or a crash: what never became live goes, what was left draining goes, what is live is found again.
+
+use std::collections::HashSet;
+
+use super::probe::Probe;
+use super::{RolloutError, Rollouts, Target};
+use crate::engine::{ContainerState, EngineError, label};
+use crate::model::{App, AppId, Instance, InstanceId, InstanceState, OperationId};
+use crate::store::{StoreError, apps, builds, configs, instances, operations, releases};
+
+impl Rollouts {
+    /// Undoes what an operation started but did not switch to. A part that fails is logged and left recorded as planned;
+    /// the supervisor comes back to it.
+    pub(super) async fn unwind(&self, app: AppId, operation: &OperationId) {
+        if let Err(error) = self.remove_planned(app, Some(operation)).await {
+            tracing::warn!(app.id = %app, operation.id = %operation, %error, "cannot remove new instances yet");
+        }
+    }
+
+    async fn remove_planned(&self, app: AppId, operation: Option<&OperationId>) -> Result<(), RolloutError> {
+        for instance in instances::of_app(self.0.store.pool(), app).await? {
+            let is_ours = operation.is_none_or(|operation| instance.operation_id == *operation);
+            if instance.state == InstanceState::Planned && is_ours {
+                self.remove_instance(instance.id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn remove_instance(&self, instance: InstanceId) -> Result<(), RolloutError> {
+        for container in self.0.engine.containers(&self.instance_labels(instance)).await? {
+            self.0.engine.remove_container(&container.id).await?;
+        }
+        self.note_gone(instance);
+        Ok(instances::delete(self.0.store.pool(), instance).await?)
+    }
+
+    /// Brings an app that no operation is working on to what its database rows say: nothing planned, nothing draining,
+    /// no pending release. Idempotent.
+    ///
+    /// # Errors
+    /// The first thing that could not be done; the rest is left for the next call.
+    pub async fn settle(&self, app: &App) -> Result<(), RolloutError> {
+        self.remove_planned(app.id, None).await?;
+        releases::delete_pending(self.0.store.pool(), app.id).await?;
+        let old: Vec<Instance> = instances::of_app(self.0.store.pool(), app.id)
+            .await?
+            .into_iter()
+            .filter(|i| i.state == InstanceState::Draining)
+            .collect();
+        self.publish(app).await?;
+        self.drain(app, &old, &|_| {}).await;
+        Ok(())
+    }
+
+    /// At start: finds the running containers of live instances, verifies them and routes to them.
+    ///
+    /// An upstream counts as verified when the engine says that a running container carries the instance's label at that
+    /// address, and the address answers. Everything else is the supervisor's to start again; until then its app gets 503.
+    ///
+    /// # Errors
+    /// When the database or the engine cannot be read at all.
+    pub async fn resume(&self) -> Result<(), RolloutError> {
+        let apps = apps::list(self.0.store.pool(), None, crate::store::Page::ALL).await?;
+        apps.iter().for_each(|app| self.0.table.add_app(&app.name));
+        for instance in instances::in_state(self.0.store.pool(), InstanceState::Live).await? {
+            if let Err(error) = self.find_again(&instance).await {
+                tracing::warn!(instance.id = %instance.id, %error, "cannot verify an instance yet");
+            }
+        }
+        for app in &apps {
+            self.publish(app).await?;
+        }
+        Ok(())
+    }
+
+    async fn find_again(&self, instance: &Instance) -> Result<(), RolloutError> {
+        let containers = self.0.engine.containers(&self.instance_labels(instance.id)).await?;
+        let Some(container) = containers.into_iter().find(|c| c.state == ContainerState::Running) else {
+            return Ok(());
+        };
+        self.0.collector.follow(instance.app_id, &instance.process, instance.number, instance.id, &container.id);
+        let Some(target) = self.target_of(instance).await? else { return Ok(()) };
+        let probe = Probe::of(&self.0.settings, &target, &instance.process);
+        let limit = std::time::Duration::from_secs(1);
+        let Some(address) = probe.address(container.ip) else { return Ok(()) };
+        if probe.until_healthy(&*self.0.engine, &container.id, container.ip, limit).await.is_ok() {
+            instances::set_address(self.0.store.pool(), instance.id, Some(address)).await?;
+            self.note_ready(instance.id, Some(address));
+        }
+        Ok(())
+    }
+
+    /// What an instance runs; `None` when its app or build is gone.
+    pub(super) async fn target_of(&self, instance: &Instance) -> Result<Option<Target>, StoreError> {
+        let store = &self.0.store;
+        let Some(app) = apps::by_id(store.pool(), instance.app_id).await? else { return Ok(None) };
+        let Some(release) = releases::by_id(store.pool(), instance.release_id).await? else { return Ok(None) };
+        let Some(build_id) = release.build_id else { return Ok(None) };
+        let Some(build) = builds::get(store.pool(), build_id).await? else { return Ok(None) };
+        let config = configs::get(store.pool(), store.sealer(), release.config_id).await?;
+        Ok(Some(Target { app, release, build, config }))
+    }
+
+    /// Removes containers of ours that no row accounts for: instances that the database does not know, work of operations
+    /// that are over, and networks of apps that are gone.
+    ///
+    /// # Errors
+    /// When the engine or the database fails; what was removed stays removed.
+    pub async fn sweep(&self) -> Result<(), RolloutError> {
+        let ours = crate::engine::labels([(label::SERVER, self.0.settings.server_id.as_str())]);
+        // Containers are listed before rows: one that is created in between has its row and is not seen here.
+        let containers = self.0.engine.containers(&ours).await?;
+        let networks = self.0.engine.networks(&ours).await?;
+        let live: HashSet<String> =
+            operations::live(self.0.store.pool()).await?.into_iter().map(|o| o.id.to_string()).collect();
+        for container in containers {
+            let known = match (container.labels.get(label::INSTANCE), container.labels.get(label::OPERATION)) {
+                (Some(id), _) => match id.parse::<InstanceId>() {
+                    Ok(id) => instances::get(self.0.store.pool(), id).await?.is_some(),
+                    Err(_) => false,
+                },
+                (None, Some(operation)) => live.contains(operation),
+                (None, None) => true,
+            };
+            if !known {
+                tracing::info!(container.name = %container.name, "removing a container that nothing accounts for");
+                self.0.engine.remove_container(&container.id).await?;
+            }
+        }
+        self.sweep_networks(networks).await
+    }
+
+    async fn sweep_networks(&self, networks: Vec<String>) -> Result<(), RolloutError> {
+        let apps = apps::list(self.0.store.pool(), None, crate::store::Page::ALL).await?;
+        let wanted: HashSet<String> = apps.iter().map(|app| super::app_network(app.id)).collect();
+        for network in networks.into_iter().filter(|name| name.starts_with("slipway-") && !wanted.contains(name)) {
+            let removed: Result<(), EngineError> = self.0.engine.remove_network(&network).await;
+            if let Err(error) = removed {
+                tracing::warn!(network, %error, "cannot remove a network of an app that is gone");
+            }
+        }
+        Ok(())
+    }
+}

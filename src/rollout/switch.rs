@@ -1,0 +1,75 @@
+//! The switch: one transaction makes the new instances the app, one publication sends it the requests.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::plan::Plan;
+use super::{RolloutError, Rollouts, Target};
+use crate::model::{App, Formation, InstanceId, InstanceState, Step};
+use crate::store::{Journal, StoreError, apps, formations, instances, releases};
+
+impl Rollouts {
+    /// The point of no return: release, formation, new and old instances and the operation's step, all or nothing.
+    pub(super) async fn switch(
+        &self,
+        journal: &mut Journal,
+        target: &Target,
+        formation: &Formation,
+        plan: &Plan,
+    ) -> Result<(), RolloutError> {
+        let mut tx = self.0.store.begin().await?;
+        releases::mark_deployed(&mut *tx, target.release.id).await?;
+        formations::replace(&mut tx, target.app.id, formation).await?;
+        for instance in &plan.start {
+            instances::set_state(&mut *tx, instance.id, InstanceState::Live).await?;
+        }
+        for instance in &plan.stop {
+            instances::set_state(&mut *tx, instance.id, InstanceState::Draining).await?;
+        }
+        apps::touch(&mut *tx, target.app.id).await?;
+        journal.step_in(&mut tx, Step::Drain).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(())
+    }
+
+    /// Remembers where an instance answers; `None` for types that take no requests.
+    pub(super) fn note_ready(&self, instance: InstanceId, address: Option<SocketAddr>) {
+        if let Some(address) = address {
+            self.0.ready.lock().expect("no panic while held").insert(instance, address);
+        }
+    }
+
+    /// Forgets that an instance answers.
+    pub(super) fn note_gone(&self, instance: InstanceId) {
+        self.0.ready.lock().expect("no panic while held").remove(&instance);
+    }
+
+    /// Sends the app's requests to its live instances that were seen to answer, and to nothing else.
+    pub(super) async fn publish(&self, app: &App) -> Result<(), StoreError> {
+        let _publishing = self.0.publishing.lock().await;
+        let wanted = instances::of_app(self.0.store.pool(), app.id).await?;
+        let upstreams = {
+            let ready = self.0.ready.lock().expect("no panic while held");
+            wanted
+                .iter()
+                .filter(|i| i.state == InstanceState::Live && i.process.is_routed())
+                .filter_map(|i| ready.get(&i.id).map(|address| (i.id, *address)))
+                .collect()
+        };
+        let left_out = self.0.table.publish(&app.name, upstreams);
+        let mut leaving = self.0.leaving.lock().expect("no panic while held");
+        leaving.extend(left_out.into_iter().map(|upstream| (upstream.instance(), upstream)));
+        Ok(())
+    }
+
+    /// [`Rollouts::publish`], for when there is no way back: tries until the database answers or the server stops.
+    pub(super) async fn publish_until_done(&self, app: &App) {
+        while let Err(error) = self.publish(app).await {
+            tracing::error!(app.name = %app.name, error = ?error, "cannot publish upstreams, trying again");
+            tokio::select! {
+                () = self.0.stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_millis(500)) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Accepts connections, serves HTTP/1.1 and HTTP/2 on them, and stops without losing a request.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use hyper::rt::Executor;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use super::config::RouterConfig;
+use super::headers::Origin;
+use super::proxy::{self, PlatformService, Router};
+use super::table::Table;
+
+/// How long the accept loop rests when the machine is out of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long connections get to notice that their time is over.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+/// Concurrent requests on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 200;
+
+/// Serves one listener until `stop`, then drains it.
+///
+/// Draining: no more connections are accepted, idle ones are closed, requests in flight finish within
+/// [`RouterConfig::drain`], upgraded connections are closed at once. Returns when all that is over; what remains after
+/// the time is closed. Dropping the future instead leaves its connections running until the runtime ends.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    table: Table,
+    config: Arc<RouterConfig>,
+    platform: PlatformService,
+    stop: CancellationToken,
+) {
+    let tasks = TaskTracker::new();
+    let router = Arc::new(Router { table, config, platform, stop: stop.clone(), tasks: tasks.clone() });
+    let builder = Arc::new(server_builder(&router.config, &tasks));
+    let stage = Arc::new(Stage::default());
+    let acceptor = Acceptor { router: Arc::clone(&router), tls: tls.map(TlsAcceptor::from), builder, stage };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        never = acceptor.accept(&listener) => match never {},
+    }
+    drop(listener);
+    acceptor.stage.advance(DRAINING);
+    tasks.close();
+    if timeout(router.config.drain, tasks.wait()).await.is_err() {
+        let drain_ms = router.config.drain.as_millis();
+        warn!(connections = tasks.len(), drain_ms, "the time to drain is over; closing what is left");
+        acceptor.stage.advance(CLOSING);
+        // Bounded because a task of the platform service is not ours to end.
+        drop(timeout(CLOSE_GRACE, tasks.wait()).await);
+    }
+}
+
+fn server_builder(config: &RouterConfig, tasks: &TaskTracker) -> auto::Builder<TrackedExecutor> {
+    let mut builder = auto::Builder::new(TrackedExecutor(tasks.clone()));
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.header_read_timeout)
+        // One contiguous write costs the kernel less than a gathered one, which pays for copying a body.
+        .writev(false)
+        .max_buf_size(config.max_header_bytes.max(8192));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(u32::try_from(config.max_header_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(config.header_read_timeout)
+        .keep_alive_timeout(config.header_read_timeout);
+    builder
+}
+
+/// Runs what hyper needs run for HTTP/2 streams among our own tasks.
+#[derive(Clone)]
+struct TrackedExecutor(TaskTracker);
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for TrackedExecutor {
+    fn execute(&self, task: F) {
+        self.0.spawn(task);
+    }
+}
+
+const SERVING: u8 = 0;
+const DRAINING: u8 = 1;
+const CLOSING: u8 = 2;
+
+/// How far the listener's end has come; only moves forward.
+///
+/// A look is one load: connections look each time they are polled.
+#[derive(Debug, Default)]
+struct Stage {
+    now: AtomicU8,
+    changed: Notify,
+}
+
+impl Stage {
+    fn advance(&self, to: u8) {
+        self.now.fetch_max(to, Ordering::AcqRel);
+        self.changed.notify_waiters();
+    }
+
+    fn now(&self) -> u8 {
+        self.now.load(Ordering::Acquire)
+    }
+
+    /// Drives a connection to its end; told to finish when draining begins, dropped when it is over.
+    async fn drive<C: GracefulConnection>(&self, connection: C) -> Option<C::Output> {
+        let mut connection = pin!(connection);
+        let mut changed = pin!(self.changed.notified());
+        // No stage has this number, so the first poll starts to listen.
+        let mut seen = u8::MAX;
+        poll_fn(|cx| {
+            while self.now() != seen {
+                // Listening starts before the look, so that no change falls between the two.
+                while changed.as_mut().poll(cx).is_ready() {
+                    changed.set(self.changed.notified());
+                }
+                seen = self.now();
+                match seen {
+                    SERVING => {}
+                    DRAINING => connection.as_mut().graceful_shutdown(),
+                    _ => return Poll::Ready(None),
+                }
+            }
+            connection.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+}
+
+/// What it takes to turn a TCP connection into requests.
+struct Acceptor {
+    router: Arc<Router>,
+    tls: Option<TlsAcceptor>,
+    builder: Arc<auto::Builder<TrackedExecutor>>,
+    stage: Arc<Stage>,
+}
+
+impl Acceptor {
+    async fn accept(&self, listener: &TcpListener) -> Infallible {
+        let permits = Arc::new(Semaphore::new(self.router.config.max_connections));
+        loop {
+            // Before the accept: who finds no room waits in the kernel's queue and is not half served.
+            let permit = Arc::clone(&permits).acquire_owned().await.expect("the semaphore is never closed");
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    let serve = self.connection(stream, peer);
+                    self.router.tasks.spawn(async move {
+                        let _permit = permit;
+                        serve.await;
+                    });
+                }
+                Err(error) => {
+                    info!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// One client's connection, to its end.
+    fn connection(&self, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> + Send + 'static {
+        let (router, builder, stage) = (Arc::clone(&self.router), Arc::clone(&self.builder), Arc::clone(&self.stage));
+        let tls = self.tls.clone();
+        async move {
+            let Ok(origin) = origin(&stream, peer, tls.is_some()) else { return };
+            let served = match tls {
+                None => serve_requests(stream, origin, router, &builder, &stage).await,
+                Some(tls) => match shake_hands(&tls, stream, &router).await {
+                    Ok(stream) => serve_requests(stream, origin, router, &builder, &stage).await,
+                    Err(error) => Err(error.into()),
+                },
+            };
+            if let Err(error) = served {
+                debug!(client = %peer, %error, "a client's connection broke off");
+            }
+        }
+    }
+}
+
+/// Nothing has been asked yet before the handshake is over, so a stop ends it.
+async fn shake_hands(tls: &TlsAcceptor, stream: TcpStream, router: &Router) -> io::Result<TlsStream<TcpStream>> {
+    tokio::select! {
+        shaken = timeout(router.config.header_read_timeout, tls.accept(stream)) => shaken?,
+        () = router.stop.cancelled() => Err(io::Error::other("the router stops")),
+    }
+}
+
+fn origin(stream: &TcpStream, peer: SocketAddr, is_tls: bool) -> io::Result<Arc<Origin>> {
+    stream.set_nodelay(true)?;
+    Ok(Arc::new(Origin::new(peer, stream.local_addr()?.port(), is_tls)))
+}
+
+async fn serve_requests(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    origin: Arc<Origin>,
+    router: Arc<Router>,
+    builder: &auto::Builder<TrackedExecutor>,
+    stage: &Stage,
+) -> Result<(), super::BoxError> {
+    let service = service_fn(move |request| {
+        let answer = proxy::answer(Arc::clone(&router), Arc::clone(&origin), request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    stage.drive(connection).await.unwrap_or(Ok(()))
+}

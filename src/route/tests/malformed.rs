@@ -1,0 +1,106 @@
+//! Requests that no proper client sends.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::io::AsyncWriteExt;
+
+use super::support::{Running, TestServer, read_head};
+
+/// A router with one app, `a`, that records every request head it gets.
+async fn recording() -> (Running, TestServer, Arc<Mutex<Vec<String>>>) {
+    let router = Running::start().await;
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let record = Arc::clone(&heads);
+    let server = TestServer::raw(move |mut stream| {
+        let record = Arc::clone(&record);
+        async move {
+            loop {
+                let head = read_head(&mut stream).await;
+                if head.is_empty() {
+                    return;
+                }
+                record.lock().expect("no panic").push(head);
+                drop(stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await);
+            }
+        }
+    })
+    .await;
+    router.publish("a", &[server.address]);
+    (router, server, heads)
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_routed_gets_400_and_reaches_no_app() {
+    let (router, _server, heads) = recording().await;
+    for request in [
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a.example.test\r\nHost: a.example.test\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a.example.test, b.example.test\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost:\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a.example.test/x\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: u@a.example.test\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a.example.test:port\r\n\r\n",
+        "GET http://a.example.test/ HTTP/1.1\r\n\r\n",
+        "CONNECT a.example.test:443 HTTP/1.1\r\nHost: a.example.test\r\n\r\n",
+    ] {
+        let answer = router.raw(request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{request:?}: {answer}");
+        assert!(answer.contains("x-slipway-error: bad-request\r\n"), "{request:?}: {answer}");
+        assert!(answer.contains("connection: close\r\n"), "{request:?}: {answer}");
+    }
+    assert_eq!(heads.lock().expect("no panic").len(), 0);
+}
+
+#[tokio::test]
+async fn a_malformed_message_is_refused_before_it_is_routed() {
+    let (router, _server, heads) = recording().await;
+    let long = format!("GET / HTTP/1.1\r\nHost: a.example.test\r\nX: {}\r\n\r\n", "x".repeat(100_000));
+    for (request, status) in [
+        ("NONSENSE\r\n\r\n", "HTTP/1.1 400 "),
+        ("GET / HTTP/1.1\r\nHost : a.example.test\r\n\r\n", "HTTP/1.1 400 "),
+        ("GET / HTTP/1.1\r\nHost: a.example.test\r\nX: 1\r\n  folded\r\n\r\n", "HTTP/1.1 400 "),
+        (
+            "POST / HTTP/1.1\r\nHost: a.example.test\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+            "HTTP/1.1 400 ",
+        ),
+        ("POST / HTTP/1.1\r\nHost: a.example.test\r\nContent-Length: +3\r\n\r\nabc", "HTTP/1.1 400 "),
+        ("POST / HTTP/1.1\r\nHost: a.example.test\r\nContent-Length: 3, 3\r\n\r\nabc", "HTTP/1.1 400 "),
+        ("POST / HTTP/1.1\r\nHost: a.example.test\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 400 "),
+        ("POST / HTTP/1.0\r\nHost: a.example.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 400 "),
+        (&long, "HTTP/1.1 431 "),
+    ] {
+        let answer = router.raw(request.as_bytes()).await;
+        let shown = &request[..request.len().min(120)];
+        assert!(answer.starts_with(status), "{shown:?}: {answer}");
+    }
+    assert_eq!(heads.lock().expect("no panic").len(), 0);
+}
+
+/// Two lengths in one message are how one request is hidden in another: the app must see one, and only one message.
+#[tokio::test]
+async fn a_message_with_two_lengths_reaches_the_app_with_one() {
+    let (router, _server, heads) = recording().await;
+    let smuggled = "GET /hidden HTTP/1.1\r\nHost: a.example.test\r\n\r\n";
+    let request = format!(
+        "POST /seen HTTP/1.1\r\nHost: a.example.test\r\nContent-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}",
+        smuggled.len() + 5,
+    );
+    let answer = router.raw(request.as_bytes()).await;
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    let heads = heads.lock().expect("no panic").clone();
+    // The second "head" is the empty body, which the recording upstream does not know as such.
+    assert!(heads.len() <= 2 && heads.iter().skip(1).all(|rest| rest == "0\r\n\r\n"), "{heads:?}");
+    let head = heads[0].to_ascii_lowercase();
+    assert!(head.starts_with("post /seen ") && head.contains("transfer-encoding: chunked\r\n"), "{head}");
+    assert!(!head.contains("content-length"), "{head}");
+}
+
+#[tokio::test]
+async fn equal_lengths_are_folded_into_one() {
+    let (router, _server, heads) = recording().await;
+    let request = "POST / HTTP/1.1\r\nHost: a.example.test\r\nContent-Length: 3\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc";
+    let answer = router.raw(request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let heads = heads.lock().expect("no panic").clone();
+    assert_eq!(heads[0].to_ascii_lowercase().matches("content-length: 3\r\n").count(), 1, "{heads:?}");
+}

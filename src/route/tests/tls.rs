@@ -1,0 +1,110 @@
+//! HTTPS: HTTP/2 and HTTP/1.1 over TLS.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, Version};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::support::{Answer, Running, TestServer, full, soon};
+use crate::route::{RouterConfig, tls};
+
+async fn https() -> (Running, String) {
+    let (certificate, key) = tls::self_signed("example.test").expect("a certificate");
+    let config = tls::server_config(&certificate, &key).expect("a configuration");
+    (Running::start_with(RouterConfig::default(), Some(config)).await, certificate)
+}
+
+async fn connect(router: &Running, certificate: &str, protocol: &[u8]) -> TlsStream<TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM")).expect("a certificate");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let stream = TcpStream::connect(router.address).await.expect("the router accepts");
+    let name = ServerName::try_from("app.example.test").expect("a name");
+    let connected = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    soon("the handshake", connected).await.expect("the certificate covers every app")
+}
+
+/// Tells the version and headers that the app saw.
+async fn witness() -> TestServer {
+    TestServer::http(|request: Request<Incoming>| async move {
+        let head = |headers: &HeaderMap, name: &str| {
+            headers.get_all(name).iter().map(|value| value.to_str().expect("text").to_owned()).collect::<Vec<_>>()
+        };
+        let headers = request.headers().clone();
+        let (version, uri) = (request.version(), request.uri().clone());
+        let body = request.into_body().collect().await.expect("whole").to_bytes();
+        Response::new(full(format!(
+            "{version:?} {uri} {:?} {:?} {:?} {}",
+            head(&headers, "host"),
+            head(&headers, "cookie"),
+            head(&headers, "x-forwarded-proto"),
+            String::from_utf8_lossy(&body),
+        )))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_http2_request_reaches_an_http1_app() {
+    let (router, certificate) = https().await;
+    let app = witness().await;
+    router.publish("app", &[app.address]);
+    let stream = connect(&router, &certificate, b"h2").await;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (mut sender, driver) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("a connection");
+    let driver = tokio::spawn(driver);
+    let request = Request::post("https://App.example.test/p?q=1")
+        .header("cookie", "a=1")
+        .header("cookie", "b=2")
+        .body(full("sent"))
+        .expect("a request");
+    let response = soon("an answer", sender.send_request(request)).await.expect("an answer");
+    assert_eq!(response.version(), Version::HTTP_2);
+    let answer = Answer::of(response).await;
+    assert_eq!(answer.body, r#"HTTP/1.1 /p?q=1 ["App.example.test"] ["a=1; b=2"] ["https"] sent"#);
+    let request = Request::get("https://nobody.example.test/").body(full("")).expect("a request");
+    let response = soon("an answer", sender.send_request(request)).await.expect("an answer");
+    assert_eq!(Answer::of(response).await.refusal(), (404, "unknown-host"));
+    let request = Request::get("https://app.example.test/").header("host", "x").body(full("")).expect("a request");
+    let response = soon("an answer", sender.send_request(request)).await.expect("an answer");
+    assert_eq!(Answer::of(response).await.refusal(), (400, "bad-request"));
+    driver.abort();
+}
+
+#[tokio::test]
+async fn http1_over_tls_works_too() {
+    let (router, certificate) = https().await;
+    let app = witness().await;
+    router.publish("app", &[app.address]);
+    let stream = connect(&router, &certificate, b"http/1.1").await;
+    let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+    let driver = tokio::spawn(driver);
+    let request = Request::get("/").header("host", "app.example.test").body(Empty::<Bytes>::new()).expect("a request");
+    let answer = Answer::of(soon("an answer", sender.send_request(request)).await.expect("an answer")).await;
+    assert_eq!(answer.body, r#"HTTP/1.1 / ["app.example.test"] [] ["https"] "#);
+    driver.abort();
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_handshake_that_never_comes() {
+    let (mut router, _) = https().await;
+    let _silent = TcpStream::connect(router.address).await.expect("the router accepts");
+    router.stop.cancel();
+    soon("serve returns", &mut router.served).await.expect("no panic");
+}

@@ -1,0 +1,94 @@
+//! TLS of the router: a certificate of its own making, and how certificates are served.
+
+use std::sync::Arc;
+
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, date_time_ymd};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Why TLS cannot be served with what was given.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// No certificate could be made for the domain.
+    #[error("cannot make a certificate for '{domain}'; the domain must be a plain DNS name")]
+    Generate {
+        /// The domain that was asked for.
+        domain: String,
+        /// What is wrong with it.
+        source: rcgen::Error,
+    },
+    /// The text is not what it should be.
+    #[error("the {what} is not valid PEM; remove the file to have a new one made")]
+    Pem {
+        /// `certificate` or `private key`.
+        what: &'static str,
+        /// What is wrong with it.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// Certificate and key do not work together.
+    #[error("the certificate and the private key cannot be used together; remove both files to have new ones made")]
+    Unusable {
+        /// What is wrong with them.
+        source: rustls::Error,
+    },
+}
+
+/// Makes a self-signed certificate for `domain` and `*.domain`: (certificate, private key), both PEM.
+///
+/// Clients do not trust it. It is valid far longer than any real one, since nothing would renew it; store both, so that
+/// whoever has decided to trust it need not do so again after a restart.
+///
+/// # Errors
+/// [`TlsError::Generate`] when `domain` is not a DNS name.
+pub fn self_signed(domain: &str) -> Result<(String, String), TlsError> {
+    let failed = |source| TlsError::Generate { domain: domain.to_owned(), source };
+    let mut params = CertificateParams::new(vec![domain.to_owned(), format!("*.{domain}")]).map_err(failed)?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, domain);
+    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_after = date_time_ymd(2120, 1, 1);
+    let key = KeyPair::generate().map_err(failed)?;
+    let certificate = params.self_signed(&key).map_err(failed)?;
+    Ok((certificate.pem(), key.serialize_pem()))
+}
+
+/// A server that shows this certificate (the leaf first, then its chain), speaks TLS 1.2 and 1.3 and offers HTTP/2 and
+/// HTTP/1.1.
+///
+/// # Errors
+/// [`TlsError::Pem`] and [`TlsError::Unusable`] say which part is wrong.
+pub fn server_config(certificate_pem: &str, key_pem: &str) -> Result<Arc<ServerConfig>, TlsError> {
+    let certificates = CertificateDer::pem_slice_iter(certificate_pem.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| TlsError::Pem { what: "certificate", source })?;
+    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())
+        .map_err(|source| TlsError::Pem { what: "private key", source })?;
+    let unusable = |source| TlsError::Unusable { source };
+    // Named here because two crypto providers are in the program and rustls picks none by itself then.
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .with_no_client_auth()
+        .with_single_cert(certificates, key)
+        .map_err(unusable)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_made_here_can_be_served_and_any_other_text_is_refused() {
+        let (certificate, key) = self_signed("localhost").expect("a certificate");
+        assert!(server_config(&certificate, &key).is_ok());
+        let (other, _) = self_signed("localhost").expect("a certificate");
+        assert!(matches!(server_config(&other, &key), Err(TlsError::Unusable { .. })));
+        assert!(matches!(server_config("x", &key), Err(TlsError::Unusable { .. } | TlsError::Pem { .. })));
+        assert!(matches!(server_config(&certificate, "x"), Err(TlsError::Pem { what: "private key", .. })));
+        assert!(matches!(self_signed("\u{e9}"), Err(TlsError::Generate { .. })));
+    }
+}

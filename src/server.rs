@@ -1,1 +1,0 @@
-//! Composition root: builds everything, owns the order of shutdown.

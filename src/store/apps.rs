@@ -1,0 +1,104 @@
+//! Apps.
+
+use sqlx::AnyExecutor;
+use sqlx::any::AnyRow;
+
+use super::rows::{flag, integer, parsed, time};
+use super::{Page, StoreError};
+use crate::model::{App, AppId, AppName, Timestamp, UserId};
+
+const SELECT: &str = "SELECT apps.*, users.username AS owner FROM apps JOIN users ON users.id = apps.owner_id";
+
+fn app(row: &AnyRow) -> Result<App, StoreError> {
+    Ok(App {
+        id: parsed(row, "id")?,
+        name: parsed(row, "name")?,
+        owner_id: parsed(row, "owner_id")?,
+        owner: parsed(row, "owner")?,
+        is_destroying: flag(row, "is_destroying")?,
+        created_at: time(row, "created_at")?,
+        updated_at: time(row, "updated_at")?,
+    })
+}
+
+/// Creates an app row.
+///
+/// # Errors
+/// [`StoreError::Duplicate`] when the name is taken.
+pub async fn insert<'c>(
+    executor: impl AnyExecutor<'c>,
+    id: AppId,
+    name: &AppName,
+    owner: UserId,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO apps (id, name, owner_id, is_destroying, created_at, updated_at) VALUES ($1, $2, $3, 0, $4, $4)",
+    )
+    .bind(id.to_string())
+    .bind(name.as_str())
+    .bind(owner.to_string())
+    .bind(Timestamp::now().millis())
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// The app of that name.
+pub async fn by_name<'c>(executor: impl AnyExecutor<'c>, name: &str) -> Result<Option<App>, StoreError> {
+    let sql = sqlx::AssertSqlSafe(format!("{SELECT} WHERE apps.name = $1"));
+    let row = sqlx::query(sql).bind(name).fetch_optional(executor).await?;
+    row.as_ref().map(app).transpose()
+}
+
+/// The app of that id.
+pub async fn by_id<'c>(executor: impl AnyExecutor<'c>, id: AppId) -> Result<Option<App>, StoreError> {
+    let sql = sqlx::AssertSqlSafe(format!("{SELECT} WHERE apps.id = $1"));
+    let row = sqlx::query(sql).bind(id.to_string()).fetch_optional(executor).await?;
+    row.as_ref().map(app).transpose()
+}
+
+/// Apps of `owner`, or everybody's when `None`, in order of creation.
+pub async fn list<'c>(
+    executor: impl AnyExecutor<'c>,
+    owner: Option<UserId>,
+    page: Page,
+) -> Result<Vec<App>, StoreError> {
+    let sql = sqlx::AssertSqlSafe(format!(
+        "{SELECT} WHERE ($1 = '' OR apps.owner_id = $1) ORDER BY apps.created_at, apps.id LIMIT $2 OFFSET $3"
+    ));
+    let owner = owner.map(|id| id.to_string()).unwrap_or_default();
+    let rows = sqlx::query(sql).bind(owner).bind(page.limit).bind(page.offset).fetch_all(executor).await?;
+    rows.iter().map(app).collect()
+}
+
+/// How many apps [`list`] would yield over all pages.
+pub async fn count<'c>(executor: impl AnyExecutor<'c>, owner: Option<UserId>) -> Result<i64, StoreError> {
+    let owner = owner.map(|id| id.to_string()).unwrap_or_default();
+    let row = sqlx::query("SELECT COUNT(*) AS n FROM apps WHERE ($1 = '' OR owner_id = $1)")
+        .bind(owner)
+        .fetch_one(executor)
+        .await?;
+    integer(&row, "n")
+}
+
+/// Notes that something about the app changed now.
+pub async fn touch<'c>(executor: impl AnyExecutor<'c>, id: AppId) -> Result<(), StoreError> {
+    sqlx::query("UPDATE apps SET updated_at = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(Timestamp::now().millis())
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// Puts the app beyond return: from now on it can only be destroyed.
+pub async fn mark_destroying<'c>(executor: impl AnyExecutor<'c>, id: AppId) -> Result<(), StoreError> {
+    sqlx::query("UPDATE apps SET is_destroying = 1 WHERE id = $1").bind(id.to_string()).execute(executor).await?;
+    Ok(())
+}
+
+/// Removes the app's row and, with it, its configs, builds, releases, formation and instances.
+pub async fn delete<'c>(executor: impl AnyExecutor<'c>, id: AppId) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM apps WHERE id = $1").bind(id.to_string()).execute(executor).await?;
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! Builds.
+
+use sqlx::AnyExecutor;
+use sqlx::any::AnyRow;
+
+use super::rows::{integer, maybe_text, narrow, parsed, text, time};
+use super::{Page, StoreError};
+use crate::model::{AppId, Build, BuildId, BuildKind, BuildStatus, Procfile, Timestamp, UserId};
+
+const SELECT: &str = "SELECT builds.*, users.username AS owner FROM builds JOIN users ON users.id = builds.owner_id";
+
+/// A build that begins.
+#[derive(Debug, Clone)]
+pub struct NewBuild {
+    /// Whose build.
+    pub app: AppId,
+    /// Who asked for it.
+    pub owner: UserId,
+    /// How the image will come about.
+    pub kind: BuildKind,
+    /// What people will see.
+    pub image: String,
+    /// Full id of the pushed commit.
+    pub commit: Option<String>,
+}
+
+/// What a build yielded.
+#[derive(Debug, Clone)]
+pub struct BuildResult {
+    /// The engine's reference.
+    pub engine_image: String,
+    /// For reuse.
+    pub fingerprint: Option<String>,
+    /// Digest of the slug.
+    pub slug: Option<String>,
+    /// Process types and commands.
+    pub procfile: Procfile,
+    /// The single declared port.
+    pub port: Option<u16>,
+}
+
+fn build(row: &AnyRow) -> Result<Build, StoreError> {
+    let procfile = text(row, "procfile")?;
+    let port: Option<i64> = sqlx::Row::try_get(row, "port")?;
+    Ok(Build {
+        id: parsed(row, "id")?,
+        app_id: parsed(row, "app_id")?,
+        owner_id: parsed(row, "owner_id")?,
+        owner: parsed(row, "owner")?,
+        kind: parsed(row, "kind")?,
+        status: parsed(row, "status")?,
+        image: text(row, "image")?,
+        engine_image: text(row, "engine_image")?,
+        commit: maybe_text(row, "commit_id")?,
+        fingerprint: maybe_text(row, "fingerprint")?,
+        slug: maybe_text(row, "slug")?,
+        procfile: serde_json::from_str(&procfile)
+            .map_err(|_| StoreError::Corrupt { column: "procfile", value: procfile })?,
+        port: port.is_some().then(|| narrow(row, "port")).transpose()?,
+        created_at: time(row, "created_at")?,
+        updated_at: time(row, "updated_at")?,
+    })
+}
+
+/// Records the beginning of a build.
+pub async fn insert<'c>(executor: impl AnyExecutor<'c>, id: BuildId, new: &NewBuild) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO builds (id, app_id, owner_id, kind, status, image, engine_image, commit_id, procfile, created_at, \
+         updated_at) VALUES ($1, $2, $3, $4, $5, $6, '', $7, '{}', $8, $8)",
+    )
+    .bind(id.to_string())
+    .bind(new.app.to_string())
+    .bind(new.owner.to_string())
+    .bind(new.kind.as_str())
+    .bind(BuildStatus::Pending.as_str())
+    .bind(&new.image)
+    .bind(new.commit.as_deref())
+    .bind(Timestamp::now().millis())
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Records what a build yielded.
+pub async fn succeed<'c>(executor: impl AnyExecutor<'c>, id: BuildId, result: &BuildResult) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE builds SET status = $2, engine_image = $3, fingerprint = $4, slug = $5, procfile = $6, port = $7, \
+         updated_at = $8 WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .bind(BuildStatus::Succeeded.as_str())
+    .bind(&result.engine_image)
+    .bind(result.fingerprint.as_deref())
+    .bind(result.slug.as_deref())
+    .bind(serde_json::to_string(&result.procfile).expect("a Procfile is JSON"))
+    .bind(result.port.map(i64::from))
+    .bind(Timestamp::now().millis())
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Marks an app's unfinished builds as failed.
+pub async fn fail_pending<'c>(executor: impl AnyExecutor<'c>, app: AppId) -> Result<(), StoreError> {
+    sqlx::query("UPDATE builds SET status = $2, updated_at = $3 WHERE app_id = $1 AND status = $4")
+        .bind(app.to_string())
+        .bind(BuildStatus::Failed.as_str())
+        .bind(Timestamp::now().millis())
+        .bind(BuildStatus::Pending.as_str())
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// The build of that id.
+pub async fn get<'c>(executor: impl AnyExecutor<'c>, id: BuildId) -> Result<Option<Build>, StoreError> {
+    let sql = sqlx::AssertSqlSafe(format!("{SELECT} WHERE builds.id = $1"));
+    let row = sqlx::query(sql).bind(id.to_string()).fetch_optional(executor).await?;
+    row.as_ref().map(build).transpose()
+}
+
+/// The newest successful build of the app with that fingerprint.
+pub async fn by_fingerprint<'c>(
+    executor: impl AnyExecutor<'c>,
+    app: AppId,
+    fingerprint: &str,
+) -> Result<Option<Build>, StoreError> {
+    let sql = sqlx::AssertSqlSafe(format!(
+        "{SELECT} WHERE builds.app_id = $1 AND fingerprint = $2 AND status = $3 \
+         ORDER BY builds.created_at DESC, builds.id LIMIT 1"
+    ));
+    let row = sqlx::query(sql)
+        .bind(app.to_string())
+        .bind(fingerprint)
+        .bind(BuildStatus::Succeeded.as_str())
+        .fetch_optional(executor)
+        .await?;
+    row.as_ref().map(build).transpose()
+}
+
+/// An app's builds, newest first.
+pub async fn list<'c>(executor: impl AnyExecutor<'c>, app: AppId, page: Page) -> Result<Vec<Build>, StoreError> {
+    let sql = sqlx::AssertSqlSafe(format!(
+        "{SELECT} WHERE builds.app_id = $1 ORDER BY builds.created_at DESC, builds.id LIMIT $2 OFFSET $3"
+    ));
+    let rows = sqlx::query(sql).bind(app.to_string()).bind(page.limit).bind(page.offset).fetch_all(executor).await?;
+    rows.iter().map(build).collect()
+}
+
+/// How many builds an app has.
+pub async fn count<'c>(executor: impl AnyExecutor<'c>, app: AppId) -> Result<i64, StoreError> {
+    let row = sqlx::query("SELECT COUNT(*) AS n FROM builds WHERE app_id = $1")
+        .bind(app.to_string())
+        .fetch_one(executor)
+        .await?;
+    integer(&row, "n")
+}
+
+/// Whether a build of any other app came to the same slug.
+pub async fn is_slug_shared<'c>(executor: impl AnyExecutor<'c>, slug: &str, app: AppId) -> Result<bool, StoreError> {
+    let row = sqlx::query("SELECT COUNT(*) AS n FROM builds WHERE slug = $1 AND app_id <> $2")
+        .bind(slug)
+        .bind(app.to_string())
+        .fetch_one(executor)
+        .await?;
+    Ok(integer(&row, "n")? > 0)
+}

@@ -1,0 +1,155 @@
+//! Accounts.
+
+use sqlx::AnyExecutor;
+use sqlx::any::AnyRow;
+
+use super::rows::{flag, integer, parsed, text, time};
+use super::{Sealer, StoreError, Transaction, digest, random_hex};
+use crate::model::{Timestamp, User, UserId, Username};
+
+/// An account to create. The password is hashed already.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    /// Login name.
+    pub username: Username,
+    /// May be empty.
+    pub email: String,
+    /// May be empty.
+    pub first_name: String,
+    /// May be empty.
+    pub last_name: String,
+    /// argon2id, in PHC form.
+    pub password_hash: String,
+    /// Makes an administrator in any case; otherwise only where there is none yet.
+    pub is_superuser: bool,
+}
+
+fn user(row: &AnyRow) -> Result<User, StoreError> {
+    Ok(User {
+        id: parsed(row, "id")?,
+        number: integer(row, "number")?,
+        username: parsed(row, "username")?,
+        email: text(row, "email")?,
+        first_name: text(row, "first_name")?,
+        last_name: text(row, "last_name")?,
+        is_superuser: flag(row, "is_superuser")?,
+        is_active: flag(row, "is_active")?,
+        created_at: time(row, "created_at")?,
+        last_login_at: time(row, "last_login_at")?,
+    })
+}
+
+/// The user's API token: 40 hex digits, the same at every login as Deis clients expect, derived so that none is stored.
+fn token(sealer: &Sealer, id: UserId, seed: &str) -> String {
+    hex::encode(&sealer.derive("token", format!("{id}/{seed}").as_bytes())[..20])
+}
+
+/// Creates an account. Where no administrator exists, it becomes one (Deis's superuser rule, spec §3).
+///
+/// # Errors
+/// [`StoreError::Duplicate`] when the name is taken.
+pub async fn insert(tx: &mut Transaction, sealer: &Sealer, new: &NewUser) -> Result<User, StoreError> {
+    lock_registration(tx).await?;
+    let id = UserId::new();
+    let seed = random_hex(16);
+    let now = Timestamp::now().millis();
+    let row = sqlx::query(
+        "INSERT INTO users (id, number, username, email, first_name, last_name, password_hash, is_superuser, is_active, \
+         token_seed, token_digest, created_at, last_login_at) \
+         VALUES ($1, (SELECT COALESCE(MAX(number), 0) + 1 FROM users), $2, $3, $4, $5, $6, \
+         CASE WHEN $7 = 1 OR NOT EXISTS (SELECT 1 FROM users WHERE is_superuser = 1) \
+         THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END, 1, $8, $9, $10, $10) RETURNING *",
+    )
+    .bind(id.to_string())
+    .bind(new.username.as_str())
+    .bind(&new.email)
+    .bind(&new.first_name)
+    .bind(&new.last_name)
+    .bind(&new.password_hash)
+    .bind(i64::from(new.is_superuser))
+    .bind(&seed)
+    .bind(digest(&token(sealer, id, &seed)))
+    .bind(now)
+    .fetch_one(&mut **tx)
+    .await?;
+    user(&row)
+}
+
+/// Makes registrations wait for each other until the transaction ends: PostgreSQL would let two that run at once take the
+/// same number, or both become the administrator. A row that is written is locked on either database.
+async fn lock_registration(tx: &mut Transaction) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO settings (name, value) VALUES ('registration_lock', '') \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The account of that name.
+pub async fn by_name<'c>(executor: impl AnyExecutor<'c>, name: &str) -> Result<Option<User>, StoreError> {
+    let row = sqlx::query("SELECT * FROM users WHERE username = $1").bind(name).fetch_optional(executor).await?;
+    row.as_ref().map(user).transpose()
+}
+
+/// The account of that id.
+pub async fn by_id<'c>(executor: impl AnyExecutor<'c>, id: UserId) -> Result<Option<User>, StoreError> {
+    let row = sqlx::query("SELECT * FROM users WHERE id = $1").bind(id.to_string()).fetch_optional(executor).await?;
+    row.as_ref().map(user).transpose()
+}
+
+/// The account whose API token this is. Only digests are compared, by the index, so time tells nothing about the token.
+pub async fn by_token<'c>(executor: impl AnyExecutor<'c>, token: &str) -> Result<Option<User>, StoreError> {
+    let row =
+        sqlx::query("SELECT * FROM users WHERE token_digest = $1").bind(digest(token)).fetch_optional(executor).await?;
+    row.as_ref().map(user).transpose()
+}
+
+/// The owner of the key with that fingerprint.
+pub async fn by_fingerprint<'c>(executor: impl AnyExecutor<'c>, fingerprint: &str) -> Result<Option<User>, StoreError> {
+    let row = sqlx::query(
+        "SELECT users.* FROM users JOIN ssh_keys ON ssh_keys.user_id = users.id WHERE ssh_keys.fingerprint = $1",
+    )
+    .bind(fingerprint)
+    .fetch_optional(executor)
+    .await?;
+    row.as_ref().map(user).transpose()
+}
+
+/// The account's password hash, for a login.
+pub async fn password_hash<'c>(executor: impl AnyExecutor<'c>, id: UserId) -> Result<String, StoreError> {
+    let row =
+        sqlx::query("SELECT password_hash FROM users WHERE id = $1").bind(id.to_string()).fetch_one(executor).await?;
+    text(&row, "password_hash")
+}
+
+/// Replaces the password hash.
+pub async fn set_password_hash<'c>(
+    executor: impl AnyExecutor<'c>,
+    id: UserId,
+    password_hash: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE users SET password_hash = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(password_hash)
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// Notes a login and yields the account's token.
+pub async fn log_in<'c>(executor: impl AnyExecutor<'c>, sealer: &Sealer, id: UserId) -> Result<String, StoreError> {
+    let row = sqlx::query("UPDATE users SET last_login_at = $2 WHERE id = $1 RETURNING token_seed")
+        .bind(id.to_string())
+        .bind(Timestamp::now().millis())
+        .fetch_one(executor)
+        .await?;
+    Ok(token(sealer, id, &text(&row, "token_seed")?))
+}
+
+/// How many accounts there are.
+pub async fn count<'c>(executor: impl AnyExecutor<'c>) -> Result<i64, StoreError> {
+    let row = sqlx::query("SELECT COUNT(*) AS n FROM users").fetch_one(executor).await?;
+    integer(&row, "n")
+}
