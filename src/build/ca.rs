@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
+use tar::EntryType;
 
 use super::BuildError;
 use super::instructions::{Instruction, instructions};
@@ -39,23 +40,35 @@ pub(super) fn environment() -> BTreeMap<String, String> {
 /// The bundle as the settings name it.
 #[derive(Debug, Clone)]
 pub(super) struct CaBundle {
-    /// Absolute path on this host.
-    pub path: PathBuf,
     contents: Vec<u8>,
 }
 
 impl CaBundle {
     /// Reads the file anew, so that a renewed bundle counts from the next build on.
     pub async fn read(path: &Path) -> Result<Self, BuildError> {
-        let action = || format!("reading the CA bundle {}", path.display());
-        let contents = tokio::fs::read(path).await.map_err(|source| BuildError::Io { action: action(), source })?;
-        let path = std::path::absolute(path).map_err(|source| BuildError::Io { action: action(), source })?;
-        Ok(Self { path, contents })
+        let action = format!("reading the CA bundle {}", path.display());
+        Ok(Self { contents: tokio::fs::read(path).await.map_err(BuildError::io(action))? })
     }
 
     /// Digest of the contents, short enough for an image tag.
     pub fn digest(&self) -> String {
         hex::encode(&Sha256::digest(&self.contents)[..8])
+    }
+
+    /// The bundle below `/`, readable by everybody, as a tar archive.
+    pub fn archive(&self) -> std::io::Result<Vec<u8>> {
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut append = |path: &str, kind: EntryType, mode: u32, contents: &[u8]| {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(kind);
+            header.set_mode(mode);
+            header.set_size(contents.len() as u64);
+            archive.append_data(&mut header, path, contents)
+        };
+        let path = CA_PATH.trim_start_matches('/');
+        append("etc/slipway", EntryType::Directory, 0o755, b"")?;
+        append(path, EntryType::Regular, 0o644, &self.contents)?;
+        archive.into_inner()
     }
 
     /// The one-file image that Dockerfile builds copy the bundle from. Named by content, so that the build cache stays

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
 
 use super::builder::{BuildRequest, Built, cache_volume, container_name};
-use super::ca::{self, CA_PATH};
+use super::ca;
 use super::output::{Phase, size, trouble};
 use super::scratch::Scratch;
 use super::slug::{Packed, SLUG_MTIME, SLUG_UID, pack};
@@ -23,6 +23,9 @@ use crate::model::{BuildKind, ConfigVars, Procfile};
 
 /// Exit status by which the builder says that no buildpack accepts the tree.
 const NOT_DETECTED: i64 = 65;
+
+/// Exit status of the builder when the buildpack's own programs fail, after their own words.
+const COMPILE_FAILED: i64 = 66;
 
 /// Size of the engine's own log of a builder container; the lines go to the person who pushed as they come.
 const LOG_BYTES: u64 = 16 << 20;
@@ -56,7 +59,7 @@ impl Builder {
         self.fill(&container, request).await?;
         let app_type = self.compile(&container, on_line).await?;
         let packed = self.fetch(&container, rules).await?;
-        container.remove().await?;
+        drop(container);
 
         let (written, release) = (packed.procfile.as_deref(), packed.release.as_deref());
         let procfile = processes::discover(procfile, written, release, &app_type, on_line)?;
@@ -100,11 +103,17 @@ impl Builder {
             log_bytes: LOG_BYTES,
             ..ContainerSpec::default()
         };
-        if let Some(bundle) = self.ca_bundle().await? {
-            spec.binds.push((bundle.path.to_string_lossy().into_owned(), CA_PATH.to_owned()));
+        let bundle = self.ca_bundle().await?;
+        if bundle.is_some() {
             spec.env.extend(ca::environment());
         }
-        Ok(Scratch::create(&self.engine, &self.tasks, spec).await?)
+        let container = Scratch::create(&self.engine, &self.tasks, spec).await?;
+        if let Some(bundle) = bundle {
+            // Not as a mount: the engine may be on another machine, and the file readable by us only.
+            let archive = bundle.archive().map_err(BuildError::io("packing the CA bundle"))?;
+            self.engine.upload(container.id(), "/", byte_stream(archive)).await?;
+        }
+        Ok(container)
     }
 
     /// Puts buildpacks, config and source into the builder.
@@ -141,8 +150,11 @@ impl Builder {
             }
             code => Err(BuildError::Failed {
                 stage: "The buildpack".into(),
-                status: format!("exit status {code}"),
-                hint: "What it could not do is said above. Mend it, commit and push again.".into(),
+                status: match code {
+                    COMPILE_FAILED => "it cannot build this app".into(),
+                    _ => format!("the builder ended with status {code}"),
+                },
+                hint: "The reason is said above. Mend it, commit and push again.".into(),
             }),
         }
     }

@@ -60,10 +60,10 @@ pub enum BuildError {
     },
     /// The container engine failed us.
     #[error(transparent)]
-    Engine(#[from] EngineError),
+    Engine(EngineError),
     /// The repository failed us.
     #[error(transparent)]
-    Source(#[from] GitError),
+    Source(GitError),
     /// This machine failed us.
     #[error("{action}: {source}")]
     Io {
@@ -74,7 +74,34 @@ pub enum BuildError {
     },
 }
 
+impl From<GitError> for BuildError {
+    fn from(error: GitError) -> Self {
+        match error {
+            GitError::TooLarge { .. } => Self::too_large(&error),
+            error => Self::Source(error),
+        }
+    }
+}
+
+impl From<EngineError> for BuildError {
+    /// An archive that breaks off on its way to the engine tells why, and that may be the source's own fault.
+    fn from(error: EngineError) -> Self {
+        let cause = match &error {
+            EngineError::Io { source, .. } => source.get_ref().and_then(|cause| cause.downcast_ref()),
+            _ => None,
+        };
+        match cause {
+            Some(cause @ GitError::TooLarge { .. }) => Self::too_large(cause),
+            _ => Self::Engine(error),
+        }
+    }
+}
+
 impl BuildError {
+    fn too_large(error: &GitError) -> Self {
+        Self::Refused(format!("{error}: take it out of the repository, commit and push again."))
+    }
+
     /// What the person who pushed can do, where the message alone does not say it.
     pub fn hint(&self) -> Option<&str> {
         match self {
@@ -116,5 +143,24 @@ impl BuildError {
     /// Turns an IO error into one that names what was attempted.
     pub(super) fn io(action: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::Io { action: action.into(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_too_large_is_the_sources_fault_wherever_it_is_found() {
+        let cause = || GitError::TooLarge { path: "a.bin".into(), size: 9, max: 5 };
+        let on_the_way = EngineError::Io { action: "uploading".into(), source: std::io::Error::other(cause()) };
+        for error in [BuildError::from(cause()), BuildError::from(on_the_way)] {
+            assert!(
+                matches!(&error, BuildError::Refused(text) if text.starts_with("'a.bin' has 9 bytes")),
+                "{error:?}"
+            );
+        }
+        let broken = EngineError::Io { action: "uploading".into(), source: std::io::ErrorKind::BrokenPipe.into() };
+        assert!(!BuildError::from(broken).is_fault_of_source());
     }
 }

@@ -12,12 +12,12 @@ use crate::engine::{ContainerSpec, Engine, EngineError};
 const REMOVAL_LIMIT: Duration = Duration::from_secs(20);
 const REMOVAL_TRIES: u32 = 3;
 
-/// A container that is removed when this is dropped, by a task that outlives the build's future.
+/// A container that is removed when this is dropped, by a task that outlives the build's future: a build that went well
+/// does not wait for it either.
 pub(super) struct Scratch {
     engine: Arc<dyn Engine>,
     tasks: TaskTracker,
     id: String,
-    is_removed: bool,
 }
 
 impl Scratch {
@@ -34,7 +34,7 @@ impl Scratch {
         let (engine, owner) = (Arc::clone(engine), tasks.clone());
         tasks.spawn(async move {
             let created = engine.create_container(&spec).await;
-            let scratch = created.map(|id| Self { engine, tasks: owner, id, is_removed: false });
+            let scratch = created.map(|id| Self { engine, tasks: owner, id });
             // Where nobody takes it, it is dropped here.
             drop(give.send(scratch));
         });
@@ -46,20 +46,10 @@ impl Scratch {
     pub fn id(&self) -> &str {
         &self.id
     }
-
-    /// Removes the container and waits until it is gone.
-    pub async fn remove(mut self) -> Result<(), EngineError> {
-        self.engine.remove_container(&self.id).await?;
-        self.is_removed = true;
-        Ok(())
-    }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if self.is_removed {
-            return;
-        }
         let (engine, id) = (Arc::clone(&self.engine), std::mem::take(&mut self.id));
         // Without a runtime the process is ending; the next life finds the container by its label.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {

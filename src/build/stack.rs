@@ -22,6 +22,7 @@ const LABEL: &str = "io.slipway.stack";
 
 /// The base where a registry answers. Where none does, it is bootstrapped from Debian packages.
 const BASE_REFERENCE: &str = "debian:bookworm-slim";
+/// How long a registry may take to answer at all.
 const PULL_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long each of bootstrap, run image and build image may take.
@@ -134,8 +135,7 @@ impl Stack {
             return Ok(());
         }
         let phase = Phase::begin(on_line, &format!("Fetching the base of stack {STACK_NAME}"));
-        let pulled = tokio::time::timeout(PULL_LIMIT, engine.pull_image(BASE_REFERENCE, &|_| {})).await;
-        if matches!(pulled, Ok(Ok(_))) {
+        if pull_base(engine).await.is_some() {
             engine.tag_image(BASE_REFERENCE, &reference).await?;
         } else {
             phase.detail("no registry gives it; bootstrapping it from Debian packages");
@@ -192,6 +192,19 @@ impl Step {
                 Ok(())
             }
         }
+    }
+}
+
+/// Pulls the base, if a registry answers in time; what follows the answer may take longer.
+async fn pull_base(engine: &dyn Engine) -> Option<Image> {
+    let answered = tokio::sync::Notify::new();
+    let on_line = |_: &str| answered.notify_one();
+    let pull = engine.pull_image(BASE_REFERENCE, &on_line);
+    tokio::pin!(pull);
+    tokio::select! {
+        pulled = &mut pull => pulled.ok(),
+        () = answered.notified() => tokio::time::timeout(STEP_LIMIT, pull).await.ok()?.ok(),
+        () = tokio::time::sleep(PULL_LIMIT) => None,
     }
 }
 
@@ -281,4 +294,33 @@ fn digest() -> String {
 
 fn base_digest() -> String {
     hex::encode(Sha256::digest([&[BASE_REFERENCE], BOOTSTRAP.as_slice()].concat().join("\0")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::docker::Docker;
+
+    #[tokio::test]
+    async fn the_status_tells_this_recipe_from_another() {
+        let engine = Docker::connect("unix:///var/run/docker.sock").await.unwrap();
+        let stack = Stack::new(&format!("slipway/stack-test-{}", std::process::id()));
+        let make = async |reference: &str, made_by: &str| {
+            let rootfs = small_archive([(Path::new("x"), 0o644, b"".as_slice())], 0).unwrap();
+            engine.import_image(reference, byte_stream(rootfs), &[format!("LABEL {LABEL}={made_by}")]).await.unwrap();
+        };
+        assert_eq!(stack.status(&engine).await.unwrap(), StackStatus::Missing);
+        make(&stack.run_image(), &digest()).await;
+        assert_eq!(stack.status(&engine).await.unwrap(), StackStatus::Missing);
+        make(&stack.build_image(), "another").await;
+        assert_eq!(stack.status(&engine).await.unwrap(), StackStatus::Outdated);
+        make(&stack.build_image(), &digest()).await;
+        assert_eq!(stack.status(&engine).await.unwrap(), StackStatus::Current);
+        let said = std::sync::Mutex::new(Vec::new());
+        stack.build(&engine, false, &|line| said.lock().unwrap().push(line.to_owned())).await.unwrap();
+        assert_eq!(*said.lock().unwrap(), ["-----> Stack slipway-12 is up to date"]);
+        for image in [stack.run_image(), stack.build_image()] {
+            engine.remove_image(&image).await.unwrap();
+        }
+    }
 }

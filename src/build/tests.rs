@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ impl World {
             pids: 512,
             time_limit: Duration::from_secs(300),
             slug_bytes: 500 << 20,
-            ca_bundle: std::env::var_os("SLIPWAY_BUILD_CA_BUNDLE").map(Into::into),
+            ca_bundle: ca_bundle(),
             slugs: SlugStore::open(folder.path().join("slugs")).unwrap(),
             stack: Stack::default(),
             fingerprint_key: FingerprintKey([7; 32]),
@@ -126,6 +126,11 @@ impl World {
         }
         self.builder.remove_cache(self.app.id).await.unwrap();
     }
+}
+
+/// What downloads in builds need on this machine.
+fn ca_bundle() -> Option<PathBuf> {
+    ["SLIPWAY_BUILD_CA_BUNDLE", "SSL_CERT_FILE"].iter().find_map(std::env::var_os).map(PathBuf::from)
 }
 
 fn git(folder: &Path, arguments: &[&str]) -> String {
@@ -276,6 +281,23 @@ async fn a_slug_is_the_same_each_time_and_its_image_can_be_laid_again() {
     world.builder.slugs().remove(&slug).unwrap();
     let lost = Build { engine_image: "slipway/app-none:none".into(), ..build };
     assert!(matches!(world.builder.ensure_image(&lost).await, Err(BuildError::ImageLost { .. })));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packages_from_the_index_give_the_same_slug_from_the_cache_and_without_it() {
+    let world = World::new(|_| {}).await;
+    let fixture = |name: &str| fs::read_to_string(Path::new("fixtures/apps/hello").join(name)).unwrap();
+    let files = ["Procfile", "requirements.txt", "app.py"].map(|name| (name, fixture(name)));
+    let mut request = world.commit(&files.each_ref().map(|(name, contents)| (*name, contents.as_str())));
+    let mut slugs = Vec::new();
+    for no_cache in [true, false, true] {
+        request = BuildRequest { build_id: BuildId::new(), no_cache, ..request };
+        let built = world.build(&request).await;
+        slugs.push(built.unwrap_or_else(|error| panic!("{error}\n{}", world.output())).slug);
+        assert_eq!(world.output().contains("Compiling bytecode"), no_cache, "{}", world.output());
+    }
+    assert!(slugs.iter().all(|slug| *slug == slugs[0]), "{slugs:?}");
     world.end().await;
 }
 

@@ -120,8 +120,7 @@ impl Platform {
     async fn image_for(&self, request: &BuildRequest, plan: &Plan, out: &Progress) -> Result<BuildResult, Error> {
         let fingerprint = self.0.builder.fingerprint(request, plan).await?;
         if !request.no_cache
-            && let Some(earlier) =
-                builds::by_fingerprint(self.0.store.pool(), request.app.id, &fingerprint).await?
+            && let Some(earlier) = builds::by_fingerprint(self.0.store.pool(), request.app.id, &fingerprint).await?
             && self.0.builder.ensure_image(&earlier).await.is_ok()
         {
             out.line(&format!("-----> Nothing to build: same source and settings as {}", earlier.short_source()));

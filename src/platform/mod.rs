@@ -27,8 +27,8 @@ use tokio_util::task::TaskTracker;
 use crate::build::Builder;
 use crate::engine::Engine;
 use crate::git::Repositories;
-use crate::model::Registration;
 use crate::logs::LogStore;
+use crate::model::Registration;
 use crate::rollout::Rollouts;
 use crate::store::Store;
 

@@ -70,7 +70,11 @@ impl Platform {
                     outcome = (OperationStatus::Failed, INTERRUPTED);
                 }
                 self.settle(&app, operation).await?;
-                self.0.logs.note(app.id, "deploy", &format!("{} by {}: {}", operation.kind, operation.actor, said(outcome.0)));
+                self.0.logs.note(
+                    app.id,
+                    "deploy",
+                    &format!("{} by {}: {}", operation.kind, operation.actor, said(outcome.0)),
+                );
             }
         }
         Ok(operations::finish(pool, &operation.id, outcome.0, outcome.1).await?)

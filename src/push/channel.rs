@@ -115,13 +115,15 @@ async fn run(
         session,
         stop: &door.stop,
     };
-    let Outcome { code, received } = job.run(read, write).await.map_err(|error| {
+    let Outcome { code, received, has_called } = job.run(read, write).await.map_err(|error| {
         tracing::error!(app.name = %app, user.name = %user, %error, "cannot run git");
         refusal(format!("Slipway cannot run git on the server: {error}"))
     })?;
     tracing::info!(app.name = %app, user.name = %user, code, received_bytes = received, "git {} ended", command.service.command());
-    let is_too_large = is_push && code != 0 && received > door.config.max_push_bytes && door.config.max_push_bytes > 0;
-    Ok(End { code, advice: is_too_large.then(|| too_large(door.config.max_push_bytes)) })
+    // Git's own refusal of a large pack names no way out, and its exit status is that of success.
+    let max_bytes = door.config.max_push_bytes;
+    let is_too_large = is_push && !has_called && max_bytes > 0 && received > max_bytes;
+    Ok(End { code, advice: is_too_large.then(|| too_large(max_bytes)) })
 }
 
 fn no_such_app(name: &str) -> String {

@@ -48,7 +48,11 @@ impl Gate {
     /// by an earlier server is replaced.
     pub(super) fn bind(wanted: &Path) -> io::Result<Self> {
         let wanted = std::path::absolute(wanted)?;
-        let folder = (wanted.as_os_str().len() > MAX_SOCKET_PATH).then(tempfile::tempdir).transpose()?;
+        let private = || {
+            let owner_only = std::fs::Permissions::from_mode(0o700);
+            tempfile::Builder::new().prefix("slipway-").permissions(owner_only).tempdir()
+        };
+        let folder = (wanted.as_os_str().len() > MAX_SOCKET_PATH).then(private).transpose()?;
         let path = folder.as_ref().map_or(wanted, |folder| folder.path().join("hook.sock"));
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;

@@ -19,13 +19,15 @@ const MAX_OPTIONS: usize = 100;
 ///
 /// Once the server has said that the release stands, the push is accepted even if the server dies.
 pub fn run_hook() -> ExitCode {
-    match call_server() {
-        Ok(code) => ExitCode::from(code),
-        Err(message) => {
-            show(format!(" !     {message}\n").as_bytes());
-            ExitCode::FAILURE
-        }
-    }
+    ExitCode::from(status())
+}
+
+/// What [`run_hook`] returns, as a number.
+pub(super) fn status() -> u8 {
+    call_server().unwrap_or_else(|message| {
+        show(format!(" !     {message}\n").as_bytes());
+        1
+    })
 }
 
 fn call_server() -> Result<u8, String> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey};
 use russh::server::{RunningSession, run_stream};
-use russh::{Disconnect, MethodKind, MethodSet, Preferred, SshId, cipher};
+use russh::{MethodKind, MethodSet, Preferred, SshId, cipher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,8 @@ const MAX_CONNECTIONS: usize = 512;
 const LOGIN_LIMIT: Duration = Duration::from_secs(30);
 /// How long the platform may take to look up a key or an app.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(10);
+/// How long a client has to leave by itself once the server stops and nothing runs for it any more.
+const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 /// How long a connection may take to end once its socket is cut.
 const END_LIMIT: Duration = Duration::from_secs(5);
 /// Keys that a client may try: agents offer all they hold, and OpenSSH's 6 locks out people with many.
@@ -173,7 +175,6 @@ async fn follow(
     channels: &TaskTracker,
     login: tokio::time::Instant,
 ) -> Option<Result<(), russh::Error>> {
-    let handle = session.handle();
     let late = async {
         tokio::time::sleep_until(login).await;
         if peer.user.get().is_some() {
@@ -184,19 +185,12 @@ async fn follow(
         door.stop.cancelled().await;
         channels.close();
         channels.wait().await;
-        let goodbye = handle.disconnect(Disconnect::ByApplication, "Slipway is stopping".into(), "en".into());
-        // Sent if the client still reads; the socket is cut either way.
-        let _ = tokio::time::timeout(Duration::from_secs(1), goodbye).await;
     };
     tokio::select! {
         ended = &mut *session => return Some(ended),
         () = late => {}
-        () = stopped => {
-            // The disconnect message and the last exit status are on their way; the session ends behind them.
-            if let Ok(ended) = tokio::time::timeout(Duration::from_secs(1), &mut *session).await {
-                return Some(ended);
-            }
-        }
+        // No disconnect message: read along with the end of a channel, it would hide a push's success from its client.
+        () = stopped => return tokio::time::timeout(LEAVE_LIMIT, session).await.ok(),
     }
     None
 }

@@ -104,6 +104,11 @@ impl Session {
         *self.released.lock().unwrap_or_else(PoisonError::into_inner) = Some(released);
     }
 
+    /// Whether git has taken the objects and come as far as its hook.
+    pub(super) fn has_called(&self) -> bool {
+        *self.phase.borrow() != Phase::Before
+    }
+
     /// Waits until the platform has not been at work for `grace`. Cancel-safe.
     pub(super) async fn quiet(&self, grace: Duration) {
         let mut phase = self.phase.subscribe();

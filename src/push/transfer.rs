@@ -53,6 +53,8 @@ pub(super) struct Outcome {
     pub(super) code: u32,
     /// Bytes the client sent.
     pub(super) received: u64,
+    /// Whether git came as far as its hook.
+    pub(super) has_called: bool,
 }
 
 impl Job<'_> {
@@ -71,10 +73,10 @@ impl Job<'_> {
         let stall = if self.session.is_some() { PUSH_STALL } else { FETCH_STALL };
         let link = Link { write, gone: CancellationToken::new(), stall, received: AtomicU64::new(0) };
         let session = self.session.take();
-        let cancel = session.as_ref().map(|open| open.session.clone());
+        let shared = session.as_ref().map(|open| open.session.clone());
         let watchdog = async {
             tokio::select! { () = link.gone.cancelled() => {}, () = self.stop.cancelled() => {} }
-            if let Some(session) = &cancel {
+            if let Some(session) = &shared {
                 session.cancel.cancel();
                 let stopped = async { (self.stop.cancelled().await, tokio::time::sleep(STOP_GRACE).await) };
                 tokio::select! { () = session.quiet(GRACE) => {}, _ = stopped => {} }
@@ -98,7 +100,8 @@ impl Job<'_> {
         };
         // A signal has no exit status of its own; git's own "fatal" is 128.
         let code = status?.code().and_then(|code| u32::try_from(code).ok()).unwrap_or(128);
-        Ok(Outcome { code, received: link.received.load(Ordering::Relaxed) })
+        let has_called = shared.is_some_and(|session| session.has_called());
+        Ok(Outcome { code, received: link.received.load(Ordering::Relaxed), has_called })
     }
 
     fn command(&self) -> Command {

@@ -13,6 +13,8 @@ mod report;
 mod spec;
 mod supervise;
 mod switch;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -1,15 +1,18 @@
 //! Builds images from a Dockerfile context.
 
 use std::collections::HashMap;
+use std::io;
 
 use bollard::errors::Error;
+use bollard::models::BuildInfo;
 use bollard::query_parameters::{BuildImageOptions, BuildImageOptionsBuilder, BuilderVersion};
 use futures_util::StreamExt;
+use tokio::sync::mpsc;
 
 use super::Docker;
 use super::act::Act;
 use super::build_output::BuildOutput;
-use super::transfer::Upload;
+use super::transfer::{RequestBody, Upload};
 use crate::engine::{ByteStream, EngineError, Image, ImageBuild, LineSink};
 
 /// Which of the engine's two builders.
@@ -39,9 +42,10 @@ impl Docker {
     ) -> Result<Image, EngineError> {
         let act = Act::on("building", "image", &build.tag);
         let (upload, body) = Upload::new(context);
-        let mut messages = self.client.build_image(options(builder, build), None, Some(body)).boxed();
+        let mut messages = request(self.client.clone(), options(builder, build), body)
+            .map_err(|source| EngineError::Io { action: act.action(), source })?;
         let mut output = BuildOutput::default();
-        while let Some(message) = messages.next().await {
+        while let Some(message) = messages.recv().await {
             match message {
                 Ok(message) => output.take(message, on_line),
                 Err(error) => {
@@ -56,6 +60,36 @@ impl Docker {
         }
         self.inspect_image(&build.tag).await
     }
+}
+
+/// Sends a build request, on a thread with a runtime of its own, which ends when the build does or when the receiver is
+/// dropped.
+///
+/// For each BuildKit session the client library spawns a task that nobody can reach; it keeps a connection to the engine
+/// for as long as its runtime lives.
+fn request(
+    client: bollard::Docker,
+    options: BuildImageOptions,
+    body: RequestBody,
+) -> io::Result<mpsc::Receiver<Result<BuildInfo, Error>>> {
+    let (sender, receiver) = mpsc::channel(64);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let build = async move {
+        let mut messages = client.build_image(options, None, Some(body)).boxed();
+        let forward = async {
+            while let Some(message) = messages.next().await {
+                if sender.send(message).await.is_err() {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            () = forward => {}
+            () = sender.closed() => {}
+        }
+    };
+    std::thread::Builder::new().name("image-build".to_owned()).spawn(move || runtime.block_on(build))?;
+    Ok(receiver)
 }
 
 fn options(builder: Builder, build: &ImageBuild) -> BuildImageOptions {

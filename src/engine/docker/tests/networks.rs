@@ -38,18 +38,20 @@ async fn networks_are_made_once_and_keep_apps_apart() {
     let Some(IpAddr::V4(ip)) = corner.docker.container(&id).await.unwrap().ip else { panic!("no address") };
     assert!(ip.octets()[0] == 10 && (208..224).contains(&ip.octets()[1]), "{ip}");
 
-    let ask = async |name: &str, network: &String| {
-        let mut client = corner.spec(name, &dial(&ip.to_string(), 80));
+    let ask = async |name: &str, network: &String, address: &str| {
+        let mut client = corner.spec(name, &dial(address, 80));
         client.network = Some(network.clone());
         let answer = corner.run(&client).await.1.join("; ");
         corner.docker.remove_container(&client.name).await.unwrap();
         answer
     };
-    assert_eq!(ask("near", &blue).await, "connected");
+    assert_eq!(ask("near", &blue, &ip.to_string()).await, "connected");
+    assert_eq!(ask("near", &blue, "db").await, "connected");
+    assert_eq!(ask("far", &red, "db").await, "no name");
     // While any network of the machine is being created, other tests do that, the engine's rules are off for some
     // milliseconds.
     until("the wall stands", || async {
-        let answer = ask("far", &red).await;
+        let answer = ask("far", &red, &ip.to_string()).await;
         if answer == "no way" { Ok(()) } else { Err(answer) }
     })
     .await;

@@ -1,1 +1,0 @@
-//! A stateful engine in memory, for fault tests.

@@ -1,1 +1,0 @@
-//! The door, driven by the real git and ssh.
