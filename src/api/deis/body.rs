@@ -43,12 +43,17 @@ impl From<Problem> for Error {
 pub(super) struct Problems(FieldErrors);
 
 impl Problems {
+    /// Notes the problem, if there is one.
+    pub(super) fn note<T>(&mut self, result: &Result<T, Problem>) {
+        if let Err(Problem { name, message }) = result {
+            self.0.entry(name).or_default().push(message.clone());
+        }
+    }
+
     /// The value, or the empty one after noting the problem.
     pub(super) fn noted<T: Default>(&mut self, result: Result<T, Problem>) -> T {
-        result.unwrap_or_else(|problem| {
-            self.0.entry(problem.name).or_default().push(problem.message);
-            T::default()
-        })
+        self.note(&result);
+        result.unwrap_or_default()
     }
 
     pub(super) fn into_result(self) -> Result<(), Error> {

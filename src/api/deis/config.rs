@@ -44,7 +44,7 @@ fn requested(fields: &Fields) -> Result<ConfigChange, Error> {
     };
     if !problems.noted(changes(fields, "tags")).is_empty() {
         // Taking them would promise a choice of hosts that nothing makes.
-        problems.noted::<()>(Err(Problem::new("tags", "Tags cannot be set on this server.")));
+        problems.note::<()>(&Err(Problem::new("tags", "Tags cannot be set on this server.")));
     }
     problems.into_result()?;
     Ok(change)

@@ -17,6 +17,8 @@ mod path;
 mod releases;
 mod routes;
 mod scale;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use axum::Router;
