@@ -88,16 +88,13 @@ pub(super) async fn log_in(State(platform): State<Platform>, fields: Fields) -> 
 fn account(fields: &Fields) -> Result<NewAccount, Error> {
     let mut problems = Problems::default();
     let username = problems.noted(username(fields).map(Some));
-    let account = username.map(|username| NewAccount {
-        username,
-        password: problems.noted(fields.required("password", usize::MAX)),
-        email: problems.noted(email(fields)),
-        first_name: problems.noted(fields.optional("first_name", NAME_MAX)).unwrap_or_default(),
-        last_name: problems.noted(fields.optional("last_name", NAME_MAX)).unwrap_or_default(),
-        is_superuser: false,
-    });
+    let password = problems.noted(fields.required("password", usize::MAX));
+    let email = problems.noted(email(fields));
+    let first_name = problems.noted(fields.optional("first_name", NAME_MAX)).unwrap_or_default();
+    let last_name = problems.noted(fields.optional("last_name", NAME_MAX)).unwrap_or_default();
     problems.into_result()?;
-    account.ok_or_else(|| Error::field("username", "This field is required."))
+    let username = username.ok_or_else(|| Error::field("username", "This field is required."))?;
+    Ok(NewAccount { username, password, email, first_name, last_name, is_superuser: false })
 }
 
 fn username(fields: &Fields) -> Result<Username, Problem> {
