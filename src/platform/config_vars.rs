@@ -89,7 +89,7 @@ fn validate(change: &ConfigChange) -> Result<(), Error> {
     }
     validate_limits("memory", &change.memory, |text| {
         let digits = text.trim_end_matches(|c: char| "BKMGbkmg".contains(c));
-        let is_valid = digits.len() + 1 == text.len() && digits.parse::<i64>().is_ok();
+        let is_valid = digits.len() + 1 == text.len() && digits.parse::<u64>().is_ok();
         is_valid.then_some(()).ok_or("Limit format: <number><unit>, where unit = B, K, M or G")
     })?;
     validate_limits("cpu", &change.cpu, |text| match text.parse::<u32>() {
