@@ -65,7 +65,6 @@ pub struct Slipway {
     process: Mutex<Process>,
     docker: Docker,
     http: reqwest::Client,
-    expected_errors: Mutex<Vec<&'static str>>,
     foreign_images: Mutex<Vec<String>>,
     /// Operations that were seen stopped at a step.
     pauses: AtomicUsize,
@@ -97,7 +96,6 @@ impl Slipway {
             process: Mutex::new(Process { child: None, addresses, options }),
             docker: Docker::connect().await.expect("it answered before"),
             http: client(),
-            expected_errors: Mutex::default(),
             foreign_images: Mutex::default(),
             pauses: AtomicUsize::new(0),
             _slot: slot,
@@ -277,11 +275,6 @@ impl Slipway {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
-    /// Error lines in its log that contain `text` are part of the test.
-    pub fn expect_errors(&self, text: &'static str) {
-        self.expected_errors.lock().expect("not poisoned").push(text);
-    }
-
     /// Builds an image from a sample app without Slipway, and removes it at the end.
     pub async fn foreign_image(&self, fixture: &str) -> String {
         let tag = format!("slipway-test/{}:1", fresh_name("image"));
@@ -313,8 +306,7 @@ impl Slipway {
                 faults.extend(self.ended().map(|status| format!("the server ended by itself with {status}")));
                 faults.extend(self.try_stop().await.err());
             }
-            let expected = self.expected_errors.lock().expect("not poisoned").clone();
-            faults.extend(invariants::errors_in(&self.log(), &expected));
+            faults.extend(invariants::errors_in(&self.log()));
         }
         if let Some(mut child) = self.process.lock().expect("not poisoned").child.take() {
             let _ = child.kill();
