@@ -167,7 +167,7 @@ async fn a_dockerfile_sees_what_is_not_ignored_what_it_declares_and_the_ca() {
          EXPOSE 8123\n",
         Stack::default().run_image()
     );
-    // The port of the stack's image is declared as well, so there is no single one.
+    // The port of the stack's image is declared as well; the Dockerfile's own one counts.
     let mut request = world.commit(&[
         ("Dockerfile", dockerfile.as_str()),
         (".dockerignore", "*\n!src\nsrc/**/*.log\n"),
@@ -185,7 +185,7 @@ async fn a_dockerfile_sees_what_is_not_ignored_what_it_declares_and_the_ca() {
     assert!(output.contains("       .dockerignore\n       Dockerfile\n       src\n"), "{output}");
     assert!(output.contains(&format!("       bundle {own}")), "{output}");
     assert!(output.contains("\n       done in "), "{output}");
-    assert_eq!((built.kind, built.port, built.slug), (BuildKind::Dockerfile, None, None));
+    assert_eq!((built.kind, built.port, built.slug), (BuildKind::Dockerfile, Some(8123), None));
     assert_eq!(built.procfile.names(), "web, worker");
     let image = world.engine.image(&built.engine_image).await.unwrap();
     assert_eq!(image.ports, [5000, 8123]);
