@@ -60,7 +60,8 @@ fn faults(path: &str, text: &str) -> Vec<String> {
         faults.push(format!("{path}:1: does not open with a //! line"));
     }
     for (line, target) in edges {
-        if !may_use(module, &target) {
+        // Tests of a door put a whole platform together to stand behind it.
+        if !may_use(module, &target) && !is_test_file(path) {
             faults.push(format!("{path}:{line}: {module} may not use {target}"));
         }
     }
@@ -194,6 +195,7 @@ fn the_checker_lets_pass_what_is_fine() {
     check("server.rs", "use crate::{push, store::Store}; use axum::Router;");
     check("main.rs", "fn main() { std::process::exit(1) }");
     check("store/tests.rs", "use sqlx::AnyPool;");
+    check("api/deis/tests/world.rs", "use crate::store::Store;");
     check("push/exec.rs", "use crate::model::{self, App}; struct S { sqlx: u8 } fn f(s: S) -> u8 { s.sqlx }");
     check("build/slug.rs", "let child = tokio::process::Command::new(program).spawn();");
 }
