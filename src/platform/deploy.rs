@@ -12,7 +12,7 @@ use crate::model::{App, Build, BuildId, BuildKind, Formation, OperationKind, Rel
 use crate::release::{self, Change, Contents, Parts};
 use crate::rollout::{Scope, Target};
 use crate::store::builds::{self, BuildResult, NewBuild};
-use crate::store::{configs, formations, releases};
+use crate::store::{StoreError, configs, formations, releases};
 
 /// What a push brings.
 pub struct PushRequest {
@@ -178,7 +178,7 @@ impl Platform {
         if parts.build.is_none() {
             releases::mark_deployed(&mut *tx, release.id).await?;
         }
-        tx.commit().await?;
+        tx.commit().await.map_err(StoreError::from)?;
         let contents = release::contents(store, release.clone()).await?;
         if let Some(build) = &contents.build {
             let formation = self.formation_for(app, build, out).await?;

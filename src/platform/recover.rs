@@ -49,7 +49,7 @@ impl Platform {
 
     async fn look(&self) -> Result<(), Error> {
         for operation in operations::live(self.0.store.pool()).await? {
-            if operation.heartbeat_at.elapsed() > STALE {
+            if operation.heartbeat_at.elapsed() > STALE && !self.0.owned.contains(&operation.id) {
                 self.recover_operation(&operation).await?;
             }
         }

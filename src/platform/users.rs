@@ -97,7 +97,7 @@ pub async fn create_account(store: &crate::store::Store, account: NewAccount) ->
         StoreError::Duplicate => Error::Taken { field: "username" },
         other => other.into(),
     })?;
-    tx.commit().await?;
+    tx.commit().await.map_err(StoreError::from)?;
     Ok(user)
 }
 

@@ -109,7 +109,6 @@ struct Inner {
 
 impl Rollouts {
     /// Builds the stage; nothing runs until [`Rollouts::resume`] and [`Rollouts::supervise`].
-    #[expect(clippy::too_many_arguments, reason = "called once, by the composition root")]
     pub fn new(
         store: Store,
         engine: Arc<dyn Engine>,

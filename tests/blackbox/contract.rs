@@ -176,7 +176,7 @@ async fn help_and_version_need_no_server() {
 
 #[tokio::test]
 async fn the_log_holds_no_secrets() {
-    let server = Slipway::start_with(Options::default().env("RUST_LOG", "debug")).await;
+    let server = Slipway::start_with(Options::default().env("SLIPWAY_LOG", "debug")).await;
     let owner = server.owner().await;
     let (app, _repo) = owner.serving("docker-web").await;
     app.set(&json!({ "SECRET": "sesame-open-up" })).await;

@@ -78,7 +78,7 @@ async fn what_cannot_be_built_is_refused_in_one_line() {
     let before = app.snapshot(&repo).await;
     for (fixture, texts) in [
         ("bad-procfile", ["Procfile line 2", "'web' is already declared on line 1"]),
-        ("no-procfile-nothing", ["Procfile", "Dockerfile"]),
+        ("no-procfile-nothing", ["No buildpack matches", "Dockerfile"]),
     ] {
         repo.become_app(fixture);
         let push = app.push(&repo).await.failed().says(&texts);
@@ -133,13 +133,13 @@ async fn a_shallow_clone_is_told_to_fetch_the_rest() {
 
 #[tokio::test]
 async fn a_push_larger_than_the_limit_is_refused() {
-    let server = Slipway::start_with(Options::default().env("SLIPWAY_MAX_PUSH_SIZE", "256KiB")).await;
+    let server = Slipway::start_with(Options::default().env("SLIPWAY_MAX_PUSH_SIZE", "1MiB")).await;
     let owner = server.owner().await;
     let (app, repo) = owner.serving("docker-web").await;
     let before = app.snapshot(&repo).await;
     // Text that no compression makes small enough.
-    let noise: String = (0..40_000).map(|_| uuid::Uuid::new_v4().simple().to_string()).collect();
+    let noise: String = (0..120_000).map(|_| uuid::Uuid::new_v4().simple().to_string()).collect();
     repo.commit_file("noise.txt", &noise);
-    app.push(&repo).await.failed().says(&["256 KiB"]);
+    app.push(&repo).await.failed().says(&["A push may have 1 MiB here"]);
     app.assert_unchanged(&repo, &before).await;
 }

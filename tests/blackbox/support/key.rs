@@ -56,6 +56,7 @@ impl Key {
         words.extend(option("IdentitiesOnly", "yes".to_owned()));
         words.extend(option("IdentityAgent", "none".to_owned()));
         words.extend(option("BatchMode", "yes".to_owned()));
+        words.extend(option("LogLevel", "ERROR".to_owned()));
         words.extend(option("StrictHostKeyChecking", "accept-new".to_owned()));
         words.extend(option("GlobalKnownHostsFile", "/dev/null".to_owned()));
         words.extend(option("UserKnownHostsFile", self.known_hosts().display().to_string()));

@@ -108,6 +108,7 @@ impl World {
             },
             tracker,
             stop: stop.clone(),
+            owned: crate::platform::OwnedOperations::default(),
         });
         Self { router: crate::api::router(platform), engine, store, _stop: stop.drop_guard(), _dir: dir }
     }
