@@ -2,6 +2,7 @@
 
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
+use tokio::sync::Semaphore;
 
 use super::{Error, Platform};
 use crate::model::{Registration, User, Username};
@@ -116,12 +117,16 @@ fn argon2() -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(19 * 1024, 2, 1, None).expect("constants in range"))
 }
 
+/// Each hash takes 19 MiB and a core for some milliseconds: a flood of logins waits in line instead of taking them all.
+static HASHING: Semaphore = Semaphore::const_new(4);
+
 async fn hash(password: String) -> Result<String, Error> {
     let work = move || {
         let salt =
             SaltString::encode_b64(&hex::decode(random_hex(16)).expect("hex that we made")).map_err(hash_error)?;
         Ok(argon2().hash_password(password.as_bytes(), &salt).map_err(hash_error)?.to_string())
     };
+    let _turn = HASHING.acquire().await;
     tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(error.into()))?
 }
 
@@ -135,6 +140,7 @@ async fn verify(password: String, hash: String) -> Result<bool, Error> {
             false
         }
     };
+    let _turn = HASHING.acquire().await;
     tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(error.into()))
 }
 

@@ -50,6 +50,8 @@ impl Routes {
         match self.0.iter_mut().find(|endpoint| endpoint.path == path) {
             Some(endpoint) => {
                 endpoint.methods.push(method);
+                // One method that needs a token makes the whole path need one: the safe side of a mistake.
+                endpoint.is_public &= is_public;
                 endpoint.handlers = std::mem::take(&mut endpoint.handlers).merge(handler);
             }
             None => self.0.push(Endpoint { path, is_public, methods: vec![method], handlers: handler }),
