@@ -37,6 +37,14 @@ async fn an_image_from_elsewhere_is_deployed() {
     let answer = app.post("/builds", &json!({ "image": "slipway-test/nowhere:1" })).await.expect(503);
     assert!(answer.text.contains("slipway-test/nowhere"), "{}", answer.text);
     assert_eq!((app.versions().await, app.page().await["release"].as_str()), (before, Some("v3")));
+
+    let names = server.rows("SELECT engine_image FROM builds WHERE status = 'succeeded'").await;
+    assert_eq!(names.len(), 2, "{names:?}");
+    owner.delete(&app.path("")).await.expect(204);
+    for name in names {
+        assert!(!server.docker().has_image(&name).await, "{name} is left");
+    }
+    assert!(server.docker().has_image(&image).await, "the image itself is not Slipway's to remove");
 }
 
 #[tokio::test]

@@ -315,7 +315,13 @@ impl Slipway {
         if let Some(id) = id {
             docker.wipe(&id).await;
         }
-        let images = std::mem::take(&mut *self.foreign_images.lock().expect("not poisoned"));
+        let mut images = std::mem::take(&mut *self.foreign_images.lock().expect("not poisoned"));
+        // Names that were given to images from elsewhere: those carry no label of the server.
+        images.extend(
+            database::texts(&self.data_dir(), "SELECT engine_image FROM builds WHERE kind = 'image'")
+                .await
+                .unwrap_or_default(),
+        );
         for image in images {
             docker.remove_image(&image).await;
         }
