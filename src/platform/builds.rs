@@ -53,18 +53,19 @@ impl Platform {
     ) -> Result<(Build, Release), Error> {
         live.journal.step(Step::Build).await?;
         let (store, id) = (&self.0.store, BuildId::new());
+        // A name of our own: the release must still find this very image after the given name moved on.
+        let short = id.to_string().replace('-', "");
+        let engine_image = format!("slipway/app-{}:{}", handle.app().name, &short[..12]);
         let new = NewBuild {
             app: handle.app().id,
             owner: handle.user().id,
             kind: BuildKind::Image,
             image: reference.to_owned(),
+            engine_image: engine_image.clone(),
             commit: None,
         };
         builds::insert(store.pool(), id, &new).await?;
         let image = self.fetch_image(handle, reference).await?;
-        // A name of our own: the release must still find this very image after the given name moved on.
-        let short: String = id.to_string().chars().take(12).collect();
-        let engine_image = format!("slipway/app-{}:{short}", handle.app().name);
         self.0.engine.tag_image(&image.id, &engine_image).await?;
         let port = if let [port] = image.ports[..] { Some(port) } else { None };
         let result = BuildResult { engine_image, fingerprint: None, slug: None, procfile, port };

@@ -108,6 +108,7 @@ impl Platform {
             owner: push.handle.user().id,
             kind: plan.kind(),
             image: app.name.to_string(),
+            engine_image: String::new(),
             commit: Some(push.source.commit().to_owned()),
         };
         builds::insert(store.pool(), request.build_id, &new).await?;

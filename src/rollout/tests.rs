@@ -66,7 +66,14 @@ impl World {
     async fn cut(&self) -> Target {
         let (pool, app) = (self.store.pool(), self.app.id);
         let id = crate::model::BuildId::new();
-        let new = NewBuild { app, owner: self.user.id, kind: BuildKind::Image, image: "x".into(), commit: None };
+        let new = NewBuild {
+            app,
+            owner: self.user.id,
+            kind: BuildKind::Image,
+            image: "x".into(),
+            engine_image: String::new(),
+            commit: None,
+        };
         builds::insert(pool, id, &new).await.unwrap();
         let result = BuildResult {
             engine_image: IMAGE.to_owned(),

@@ -20,6 +20,8 @@ pub struct NewBuild {
     pub kind: BuildKind,
     /// What people will see.
     pub image: String,
+    /// The engine's reference where it is known beforehand, so that whatever carries it is found again after a crash.
+    pub engine_image: String,
     /// Full id of the pushed commit.
     pub commit: Option<String>,
 }
@@ -66,7 +68,7 @@ fn build(row: &AnyRow) -> Result<Build, StoreError> {
 pub async fn insert<'c>(executor: impl AnyExecutor<'c>, id: BuildId, new: &NewBuild) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO builds (id, app_id, owner_id, kind, status, image, engine_image, commit_id, procfile, created_at, \
-         updated_at) VALUES ($1, $2, $3, $4, $5, $6, '', $7, '{}', $8, $8)",
+         updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '{}', $9, $9)",
     )
     .bind(id.to_string())
     .bind(new.app.to_string())
@@ -74,6 +76,7 @@ pub async fn insert<'c>(executor: impl AnyExecutor<'c>, id: BuildId, new: &NewBu
     .bind(new.kind.as_str())
     .bind(BuildStatus::Pending.as_str())
     .bind(&new.image)
+    .bind(&new.engine_image)
     .bind(new.commit.as_deref())
     .bind(Timestamp::now().millis())
     .execute(executor)
