@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use super::builder::{BuildRequest, Built};
 use super::ca::with_ca;
 use super::dockerignore::{DOCKERIGNORE, Dockerignore};
-use super::instructions::declared_args;
+use super::instructions::{declared_args, exposed_ports};
 use super::output::{Phase, detail};
 use super::plan::DOCKERFILE;
 use super::{BuildError, Builder};
@@ -65,7 +65,7 @@ impl Builder {
             engine_image: target.reference,
             slug: None,
             procfile: procfile.cloned().unwrap_or_default(),
-            port: only(&image.ports),
+            port: port(dockerfile, &image.ports),
         })
     }
 
@@ -126,8 +126,11 @@ fn tells_of_a_kill(line: &str) -> bool {
     line == "Killed" || line.ends_with(" Killed") || line.contains("Killed signal terminated program")
 }
 
-fn only(ports: &[u16]) -> Option<u16> {
-    if let [port] = ports { Some(*port) } else { None }
+/// The one port that the Dockerfile exposes; where it exposes none, the one that its base image does. A base's own port
+/// stays declared beside it, so the image alone cannot tell which is meant.
+fn port(dockerfile: &str, of_image: &[u16]) -> Option<u16> {
+    let own: Vec<u16> = exposed_ports(dockerfile).into_iter().collect();
+    if let [port] = if own.is_empty() { of_image } else { &own } { Some(*port) } else { None }
 }
 
 #[cfg(test)]
@@ -159,9 +162,12 @@ mod tests {
     }
 
     #[test]
-    fn one_declared_port_is_the_port() {
-        assert_eq!(only(&[80]), Some(80));
-        assert_eq!(only(&[80, 443]), None);
-        assert_eq!(only(&[]), None);
+    fn one_declared_port_is_the_port_and_the_apps_own_wins_over_its_bases() {
+        assert_eq!(port("FROM x", &[80]), Some(80));
+        assert_eq!(port("FROM x", &[80, 443]), None);
+        assert_eq!(port("FROM x", &[]), None);
+        assert_eq!(port("FROM x\nEXPOSE 8000", &[5000, 8000]), Some(8000));
+        assert_eq!(port("FROM x\nEXPOSE 1 2", &[1, 2]), None);
+        assert_eq!(port("FROM x\nEXPOSE $P", &[9000]), Some(9000));
     }
 }

@@ -1,7 +1,7 @@
 //! Images of apps: their names and labels, and how one is made from a slug.
 
 use std::io::Read;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use flate2::read::GzDecoder;
@@ -9,6 +9,7 @@ use futures_util::stream;
 use tokio::sync::mpsc;
 
 use super::builder::{BuildRequest, container_name, short};
+use super::restamp::Restamped;
 use super::scratch::Scratch;
 use super::{BuildError, Builder};
 use crate::engine::{ByteStream, ContainerSpec, EngineError, Image, Labels, label, labels};
@@ -43,7 +44,7 @@ impl Builder {
     }
 
     /// Makes sure that the engine has the image of an earlier build: where it lost one, the slug is laid again, in
-    /// seconds, to the same image.
+    /// seconds, to an image that differs in its files' times only.
     ///
     /// # Errors
     /// [`BuildError::ImageLost`] when there is no slug to make it from.
@@ -99,12 +100,13 @@ impl Builder {
         ])
     }
 
-    /// The slug unpacked to a plain tar archive, as a stream.
+    /// The slug unpacked to a plain tar archive, its files dated now, as a stream.
     fn slug_tar(&self, slug: &str) -> Result<ByteStream, BuildError> {
         let file = self.slugs().read(slug).map_err(BuildError::io(format!("opening slug {slug}")))?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let (give, take) = mpsc::channel(CHUNKS_AHEAD);
         self.tasks.spawn_blocking(move || {
-            let mut tar = GzDecoder::new(std::io::BufReader::new(file));
+            let mut tar = Restamped::new(GzDecoder::new(std::io::BufReader::new(file)), now);
             loop {
                 let mut chunk = Vec::with_capacity(CHUNK_BYTES);
                 let read = (&mut tar).take(CHUNK_BYTES as u64).read_to_end(&mut chunk);

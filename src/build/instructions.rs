@@ -73,6 +73,19 @@ pub(super) fn declared_args(dockerfile: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// TCP ports that the last stage declares with `EXPOSE`, as far as they are plain numbers.
+pub(super) fn exposed_ports(dockerfile: &str) -> BTreeSet<u16> {
+    let escape = escape_character(dockerfile);
+    let all = instructions(dockerfile);
+    let last_stage = all.iter().rposition(|instruction| instruction.keyword == "from").unwrap_or(0);
+    all[last_stage..]
+        .iter()
+        .filter(|instruction| instruction.keyword == "expose")
+        .flat_map(|instruction| words(&instruction.rest, escape))
+        .filter_map(|word| word.strip_suffix("/tcp").unwrap_or(&word).parse().ok())
+        .collect()
+}
+
 fn is_blank_or_comment(line: &str) -> bool {
     let line = line.trim_start();
     line.is_empty() || line.starts_with('#')
@@ -252,6 +265,20 @@ mod tests {
         assert_eq!(found[0].rest, "a   AS b");
     }
 
+    #[test]
+    fn the_last_stage_says_which_ports_are_exposed() {
+        let check = |dockerfile: &str, expect: &[u16]| {
+            assert_eq!(exposed_ports(dockerfile).into_iter().collect::<Vec<_>>(), expect, "{dockerfile:?}");
+        };
+        check("FROM x\nEXPOSE 8000", &[8000]);
+        check("FROM x\nexpose 8000/tcp 53/udp \\\n 9000", &[8000, 9000]);
+        check("FROM x AS build\nEXPOSE 1\nFROM y\nEXPOSE 2", &[2]);
+        check("FROM x AS build\nEXPOSE 1\nFROM y", &[]);
+        check("FROM x\nEXPOSE $PORT", &[]);
+        check("EXPOSE 1", &[1]);
+        check("", &[]);
+    }
+
     proptest! {
         #[test]
         fn never_panics(text in "(ARG|RUN|FROM|<<|E|\\\\|`|\"|'|#|=| |\n|\t|é){0,60}") {
@@ -262,6 +289,7 @@ mod tests {
                 last = instruction.lines.end;
             }
             declared_args(&text);
+            exposed_ports(&text);
         }
     }
 }

@@ -16,6 +16,7 @@ mod instructions;
 mod output;
 mod plan;
 mod processes;
+mod restamp;
 mod scratch;
 mod slug;
 mod slugignore;

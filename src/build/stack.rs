@@ -1,18 +1,17 @@
 //! The stack: the pair of images that slugs are built and run on, and how this machine gets them.
 
+mod bootstrap;
+
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
-use futures_util::stream;
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
 
+use self::bootstrap::{BOOTSTRAP, bootstrap};
 use super::BuildError;
 use super::output::{Phase, detail};
-use crate::engine::{ByteStream, Engine, EngineError, Image, ImageBuild, LineSink, byte_stream, labels, small_archive};
+use crate::engine::{Engine, EngineError, Image, ImageBuild, LineSink, byte_stream, labels, small_archive};
 
 /// Name of the stack, as slugs see it in `STACK`: ours, on Debian 12.
 pub const STACK_NAME: &str = "slipway-12";
@@ -22,6 +21,7 @@ const LABEL: &str = "io.slipway.stack";
 
 /// The base where a registry answers. Where none does, it is bootstrapped from Debian packages.
 const BASE_REFERENCE: &str = "debian:bookworm-slim";
+
 /// How long a registry may take to answer at all.
 const PULL_LIMIT: Duration = Duration::from_secs(10);
 
@@ -34,19 +34,6 @@ const FILES: [(&str, &[u8]); 4] = [
     ("build.Dockerfile", include_bytes!("stack/build.Dockerfile")),
     ("slug-runner", include_bytes!("stack/slug-runner")),
     ("slug-builder", include_bytes!("stack/slug-builder")),
-];
-
-/// Arguments of `mmdebstrap`, after which comes the tar archive on its standard output. Documents that no program reads
-/// stay out; copyright files stay in.
-const BOOTSTRAP: [&str; 8] = [
-    "--variant=minbase",
-    "--include=ca-certificates",
-    "--dpkgopt=path-exclude=/usr/share/doc/*",
-    "--dpkgopt=path-include=/usr/share/doc/*/copyright",
-    "--dpkgopt=path-exclude=/usr/share/man/*",
-    "--dpkgopt=path-exclude=/usr/share/locale/*",
-    "--format=tar",
-    "bookworm",
 ];
 
 /// Whether slugs can be built on this machine.
@@ -139,7 +126,8 @@ impl Stack {
             engine.tag_image(BASE_REFERENCE, &reference).await?;
         } else {
             phase.detail("no registry gives it; bootstrapping it from Debian packages");
-            tokio::time::timeout(STEP_LIMIT, bootstrap(engine, &reference, on_line))
+            let changes = ["CMD [\"/bin/bash\"]".to_owned(), format!("LABEL {LABEL}={}", base_digest())];
+            tokio::time::timeout(STEP_LIMIT, bootstrap(engine, &reference, &changes, on_line))
                 .await
                 .map_err(|_| BuildError::TimedOut { limit: STEP_LIMIT })??;
         }
@@ -177,6 +165,7 @@ impl Step {
             ..ImageBuild::default()
         };
         let indented = |line: &str| detail(on_line, line);
+        let old = find(engine, tag).await?;
         let built = engine.build_image(&build, byte_stream(context), &indented);
         let built = tokio::time::timeout(STEP_LIMIT, built).await;
         match built.map_err(|_| BuildError::TimedOut { limit: STEP_LIMIT })? {
@@ -187,7 +176,12 @@ impl Step {
                     .into(),
             }),
             built => {
-                built?;
+                let new = built?;
+                if let Some(old) = old.filter(|old| old.id != new.id)
+                    && let Err(error) = engine.remove_image(&old.id).await
+                {
+                    tracing::debug!(image = %old.id, %error, "an image of the old stack is still in use");
+                }
                 phase.done();
                 Ok(())
             }
@@ -206,62 +200,6 @@ async fn pull_base(engine: &dyn Engine) -> Option<Image> {
         () = answered.notified() => tokio::time::timeout(STEP_LIMIT, pull).await.ok()?.ok(),
         () = tokio::time::sleep(PULL_LIMIT) => None,
     }
-}
-
-/// Bootstraps a minimal Debian on this host and imports it.
-async fn bootstrap(engine: &dyn Engine, reference: &str, on_line: LineSink<'_>) -> Result<(), BuildError> {
-    let mut child = Command::new("mmdebstrap")
-        .args(BOOTSTRAP)
-        .arg("-")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => BuildError::Refused(format!(
-                "{BASE_REFERENCE} cannot be pulled and mmdebstrap is not installed; type: apt-get install mmdebstrap"
-            )),
-            _ => BuildError::Io { action: "starting mmdebstrap".into(), source: error },
-        })?;
-    let rootfs = stdout_stream(&mut child);
-    let messages = child.stderr.take().expect("stderr was asked for");
-    let change = format!("LABEL {LABEL}={}", base_digest());
-    let changes = ["CMD [\"/bin/bash\"]".to_owned(), change];
-    let (imported, last) = tokio::join!(engine.import_image(reference, rootfs, &changes), report(messages, on_line));
-    let status = child.wait().await.map_err(BuildError::io("waiting for mmdebstrap"))?;
-    if !status.success() {
-        // The import cannot know that its input was cut short.
-        engine.remove_image(reference).await?;
-        return Err(BuildError::Failed {
-            stage: "mmdebstrap".into(),
-            status: if last.is_empty() { status.to_string() } else { last },
-            hint: "It runs as root and needs a Debian package mirror; then type: slipway stack build".into(),
-        });
-    }
-    imported?;
-    Ok(())
-}
-
-/// The archive as it is written.
-fn stdout_stream(child: &mut Child) -> ByteStream {
-    let stdout = child.stdout.take().expect("stdout was asked for");
-    Box::pin(stream::try_unfold(stdout, |mut stdout| async move {
-        let mut chunk = bytes::BytesMut::with_capacity(256 << 10);
-        let count = stdout.read_buf(&mut chunk).await?;
-        Ok((count > 0).then(|| (chunk.freeze(), stdout)))
-    }))
-}
-
-/// Passes on the program's messages; yields the last one.
-async fn report(messages: impl tokio::io::AsyncRead + Unpin, on_line: LineSink<'_>) -> String {
-    let mut lines = BufReader::new(messages).lines();
-    let mut last = String::new();
-    while let Ok(Some(line)) = lines.next_line().await {
-        detail(on_line, &line);
-        last = line;
-    }
-    last
 }
 
 async fn find(engine: &dyn Engine, reference: &str) -> Result<Option<Image>, BuildError> {
@@ -314,6 +252,7 @@ mod tests {
         assert_eq!(stack.status(&engine).await.unwrap(), StackStatus::Missing);
         make(&stack.build_image(), "another").await;
         assert_eq!(stack.status(&engine).await.unwrap(), StackStatus::Outdated);
+        engine.remove_image(&stack.build_image()).await.unwrap();
         make(&stack.build_image(), &digest()).await;
         assert_eq!(stack.status(&engine).await.unwrap(), StackStatus::Current);
         let said = std::sync::Mutex::new(Vec::new());

@@ -123,9 +123,8 @@ async fn database(config: &Config) -> Finding {
 
 /// Whether a server holds the data directory.
 fn is_running(config: &Config) -> bool {
-    std::fs::File::open(config.data_dir.join("lock")).is_ok_and(|file| {
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err()
-    })
+    std::fs::File::open(config.data_dir.join("lock"))
+        .is_ok_and(|file| rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err())
 }
 
 fn port(address: SocketAddr, setting: &str, is_running: bool) -> Finding {
@@ -162,7 +161,10 @@ fn engine_version(info: &EngineInfo) -> Finding {
     if version(&info.version).is_some_and(|found| found >= ENGINE_MIN) {
         Finding::Fine(text)
     } else {
-        Finding::Wrong(format!("{text} is older than {}.{}", ENGINE_MIN.0, ENGINE_MIN.1), "apt-get install docker.io".into())
+        Finding::Wrong(
+            format!("{text} is older than {}.{}", ENGINE_MIN.0, ENGINE_MIN.1),
+            "apt-get install docker.io".into(),
+        )
     }
 }
 
@@ -175,7 +177,8 @@ async fn build_limits(config: &Config, engine: &Docker) -> Finding {
     match engine.limit_image_builds(&resources).await {
         Ok(Some(group)) => Finding::Fine(format!("image builds are bounded by {}", group.display())),
         Ok(None) => Finding::Note(
-            "memory and CPU of Dockerfile builds are not bounded: run Slipway as root on the engine's own machine".into(),
+            "memory and CPU of Dockerfile builds are not bounded: run Slipway as root on the engine's own machine"
+                .into(),
         ),
         Err(error) => Finding::Note(format!("memory and CPU of Dockerfile builds are not bounded: {error}")),
     }

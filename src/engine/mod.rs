@@ -121,6 +121,7 @@ pub trait Engine: Send + Sync {
     async fn download(&self, container: &str, path: &str) -> Result<ByteStream, EngineError>;
 
     /// Turns a container's file system into an image that keeps its parent's configuration, with `changes` laid over.
+    /// Variables and labels that only the container had may remain by name, without a value.
     async fn commit_container(
         &self,
         container: &str,

@@ -7,8 +7,8 @@ use super::{AppHandle, Error, Listing, Platform};
 use crate::engine::{Image, label};
 use crate::model::{Build, BuildId, BuildKind, OperationKind, Procfile, Release, Step};
 use crate::release::{Change, Parts};
-use crate::store::builds::{self, BuildResult, NewBuild};
 use crate::store::Page;
+use crate::store::builds::{self, BuildResult, NewBuild};
 
 /// Longest image reference (Deis, spec §6).
 const IMAGE_MAX: usize = 256;

@@ -12,7 +12,7 @@ use crate::model::{App, Build, BuildId, BuildKind, Formation, OperationKind, Rel
 use crate::release::{self, Change, Contents, Parts};
 use crate::rollout::{Scope, Target};
 use crate::store::builds::{self, BuildResult, NewBuild};
-use crate::store::{configs, formations, releases};
+use crate::store::{StoreError, configs, formations, releases};
 
 /// What a push brings.
 pub struct PushRequest {
@@ -120,8 +120,7 @@ impl Platform {
     async fn image_for(&self, request: &BuildRequest, plan: &Plan, out: &Progress) -> Result<BuildResult, Error> {
         let fingerprint = self.0.builder.fingerprint(request, plan).await?;
         if !request.no_cache
-            && let Some(earlier) =
-                builds::by_fingerprint(self.0.store.pool(), request.app.id, &fingerprint).await?
+            && let Some(earlier) = builds::by_fingerprint(self.0.store.pool(), request.app.id, &fingerprint).await?
             && self.0.builder.ensure_image(&earlier).await.is_ok()
         {
             out.line(&format!("-----> Nothing to build: same source and settings as {}", earlier.short_source()));
@@ -179,7 +178,7 @@ impl Platform {
         if parts.build.is_none() {
             releases::mark_deployed(&mut *tx, release.id).await?;
         }
-        tx.commit().await?;
+        tx.commit().await.map_err(StoreError::from)?;
         let contents = release::contents(store, release.clone()).await?;
         if let Some(build) = &contents.build {
             let formation = self.formation_for(app, build, out).await?;

@@ -76,12 +76,6 @@ impl From<StoreError> for Error {
     }
 }
 
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        StoreError::from(error).into()
-    }
-}
-
 impl From<JournalError> for Error {
     fn from(error: JournalError) -> Self {
         Self::Internal(error.into())

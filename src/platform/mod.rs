@@ -27,8 +27,8 @@ use tokio_util::task::TaskTracker;
 use crate::build::Builder;
 use crate::engine::Engine;
 use crate::git::Repositories;
-use crate::model::Registration;
 use crate::logs::LogStore;
+use crate::model::Registration;
 use crate::rollout::Rollouts;
 use crate::store::Store;
 
@@ -38,7 +38,7 @@ pub use config_vars::ConfigChange;
 pub use deploy::{Deployed, PushRequest};
 pub use error::Error;
 pub use formation::InstanceView;
-pub use operations::{Live, Progress};
+pub use operations::{Live, OwnedOperations, Progress};
 pub use users::NewAccount;
 
 pub use crate::store::Page;
@@ -91,6 +91,8 @@ pub struct Parts {
     pub tracker: TaskTracker,
     /// Fires when the server stops taking work.
     pub stop: CancellationToken,
+    /// What tasks of this process are working on; empty at the start.
+    pub owned: OwnedOperations,
 }
 
 impl Platform {

@@ -7,15 +7,17 @@ const ADJECTIVES: [&str; 64] = [
     "candid", "clear", "clever", "cosmic", "cozy", "crisp", "daring", "deft", "eager", "early", "easy", "epic", "fair",
     "fleet", "fond", "fresh", "gentle", "glad", "golden", "grand", "happy", "hardy", "humble", "jolly", "keen", "kind",
     "lively", "loyal", "lucid", "lucky", "mellow", "merry", "mighty", "nimble", "noble", "patient", "placid", "polite",
-    "proud", "quick", "quiet", "rapid", "sage", "silver", "snug", "solid", "steady", "sunny", "swift", "vivid", "witty",
+    "proud", "quick", "quiet", "rapid", "sage", "silver", "snug", "solid", "steady", "sunny", "swift", "vivid",
+    "witty",
 ];
 
 const NOUNS: [&str; 64] = [
-    "anchor", "atoll", "ballast", "bay", "beacon", "bollard", "boom", "bow", "bridge", "buoy", "cabin", "canal", "capstan",
-    "channel", "clipper", "coast", "compass", "coral", "cove", "crane", "crew", "current", "cutter", "deck", "delta",
-    "dock", "dolphin", "ferry", "fjord", "galley", "gull", "harbor", "haven", "helm", "heron", "hull", "inlet", "island",
-    "jetty", "kayak", "keel", "lagoon", "lantern", "ledger", "marina", "mast", "oar", "otter", "pelican", "pier", "pilot",
-    "port", "quay", "raft", "reef", "rudder", "sail", "schooner", "shore", "sloop", "spray", "tide", "wharf", "yacht",
+    "anchor", "atoll", "ballast", "bay", "beacon", "bollard", "boom", "bow", "bridge", "buoy", "cabin", "canal",
+    "capstan", "channel", "clipper", "coast", "compass", "coral", "cove", "crane", "crew", "current", "cutter", "deck",
+    "delta", "dock", "dolphin", "ferry", "fjord", "galley", "gull", "harbor", "haven", "helm", "heron", "hull",
+    "inlet", "island", "jetty", "kayak", "keel", "lagoon", "lantern", "ledger", "marina", "mast", "oar", "otter",
+    "pelican", "pier", "pilot", "port", "quay", "raft", "reef", "rudder", "sail", "schooner", "shore", "sloop",
+    "spray", "tide", "wharf", "yacht",
 ];
 
 /// `brave-harbor`; one of a few thousand, so the caller tries again when it is taken.

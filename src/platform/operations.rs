@@ -1,13 +1,14 @@
 //! Running operations: the lock, the heartbeat, the outcome.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{AppHandle, Error, Platform};
-use crate::model::{App, Operation, OperationKind, OperationStatus, Timestamp};
+use crate::model::{App, Operation, OperationId, OperationKind, OperationStatus, Timestamp};
 use crate::store::{Journal, StoreError, apps, operations};
 
 /// Between two signs of life of a running operation.
@@ -43,10 +44,38 @@ impl Progress {
 /// Dropping it without [`Live::end`] leaves the record running without a heartbeat; the watch over stale operations then
 /// settles the app and ends it.
 pub struct Live {
-    platform: Platform,
     /// Where the operation writes down each step.
     pub journal: Journal,
+    _owned: Owned,
     _heartbeat: DropGuard,
+}
+
+/// The operations that tasks of this very process are working on. However late their signs of life, they are not stale.
+#[derive(Clone, Default)]
+pub struct OwnedOperations(Arc<Mutex<HashSet<OperationId>>>);
+
+impl OwnedOperations {
+    /// Whether a task of this process is working on the operation.
+    pub fn contains(&self, id: &OperationId) -> bool {
+        self.0.lock().expect("no panic while held").contains(id)
+    }
+
+    fn own(&self, id: OperationId) -> Owned {
+        self.0.lock().expect("no panic while held").insert(id.clone());
+        Owned { all: self.clone(), id }
+    }
+}
+
+/// Gives an operation up when its task ends, however it ends.
+struct Owned {
+    all: OwnedOperations,
+    id: OperationId,
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.all.0.lock().expect("no panic while held").remove(&self.id);
+    }
 }
 
 impl Live {
@@ -67,7 +96,6 @@ impl Live {
             // The outcome itself stands; the lock is given back by the watch over stale operations.
             tracing::error!(operation.id = %self.operation().id, error = ?error, "cannot record the end of an operation");
         }
-        drop(self.platform);
         outcome
     }
 }
@@ -130,8 +158,9 @@ impl Platform {
                 }
             }
         });
+        let owned = self.0.owned.own(operation.id.clone());
         let journal = Journal::new(self.0.store.clone(), operation);
-        Live { platform: self.clone(), journal, _heartbeat: alive.drop_guard() }
+        Live { journal, _owned: owned, _heartbeat: alive.drop_guard() }
     }
 }
 

@@ -49,7 +49,7 @@ impl Platform {
 
     async fn look(&self) -> Result<(), Error> {
         for operation in operations::live(self.0.store.pool()).await? {
-            if operation.heartbeat_at.elapsed() > STALE {
+            if operation.heartbeat_at.elapsed() > STALE && !self.0.owned.contains(&operation.id) {
                 self.recover_operation(&operation).await?;
             }
         }
@@ -70,7 +70,11 @@ impl Platform {
                     outcome = (OperationStatus::Failed, INTERRUPTED);
                 }
                 self.settle(&app, operation).await?;
-                self.0.logs.note(app.id, "deploy", &format!("{} by {}: {}", operation.kind, operation.actor, said(outcome.0)));
+                self.0.logs.note(
+                    app.id,
+                    "deploy",
+                    &format!("{} by {}: {}", operation.kind, operation.actor, said(outcome.0)),
+                );
             }
         }
         Ok(operations::finish(pool, &operation.id, outcome.0, outcome.1).await?)

@@ -65,17 +65,24 @@ impl Platform {
 /// The fingerprint (`SHA256:...`) of an OpenSSH public key line.
 fn parse(public: &str) -> Result<String, Error> {
     let invalid = |message: String| Error::invalid("public", message);
-    let key = PublicKey::from_openssh(public)
-        .map_err(|error| invalid(format!("This is not an OpenSSH public key ({error}); send the whole line of a .pub file.")))?;
+    let key = PublicKey::from_openssh(public).map_err(|error| {
+        invalid(format!("This is not an OpenSSH public key ({error}); send the whole line of a .pub file."))
+    })?;
     match key.algorithm() {
         Algorithm::Ed25519 | Algorithm::Ecdsa { .. } => {}
         Algorithm::Rsa { .. } => {
             let bits = key.key_data().rsa().and_then(|rsa| rsa.n.as_positive_bytes()).map_or(0, |n| n.len() * 8);
             if bits < RSA_BITS_MIN {
-                return Err(invalid(format!("An RSA key needs at least {RSA_BITS_MIN} bits, this one has about {bits}.")));
+                return Err(invalid(format!(
+                    "An RSA key needs at least {RSA_BITS_MIN} bits, this one has about {bits}."
+                )));
             }
         }
-        other => return Err(invalid(format!("Keys of type {other} are not taken; use ssh-ed25519, ssh-rsa or ecdsa-sha2-*."))),
+        other => {
+            return Err(invalid(format!(
+                "Keys of type {other} are not taken; use ssh-ed25519, ssh-rsa or ecdsa-sha2-*."
+            )));
+        }
     }
     Ok(key.fingerprint(HashAlg::Sha256).to_string())
 }

@@ -97,7 +97,7 @@ pub async fn create_account(store: &crate::store::Store, account: NewAccount) ->
         StoreError::Duplicate => Error::Taken { field: "username" },
         other => other.into(),
     })?;
-    tx.commit().await?;
+    tx.commit().await.map_err(StoreError::from)?;
     Ok(user)
 }
 
@@ -118,7 +118,8 @@ fn argon2() -> Argon2<'static> {
 
 async fn hash(password: String) -> Result<String, Error> {
     let work = move || {
-        let salt = SaltString::encode_b64(&hex::decode(random_hex(16)).expect("hex that we made")).map_err(hash_error)?;
+        let salt =
+            SaltString::encode_b64(&hex::decode(random_hex(16)).expect("hex that we made")).map_err(hash_error)?;
         Ok(argon2().hash_password(password.as_bytes(), &salt).map_err(hash_error)?.to_string())
     };
     tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(error.into()))?

@@ -61,6 +61,9 @@ pub(super) async fn serve(door: &Door, peer: &Peer, user: Username, channel: Cha
         Ok(end) => (end.advice, end.code),
         Err(refusal) => (Some(refusal.line), refusal.code),
     };
+    // A client may still be sending. Unread, its data would fill the channel's queue, and the connection would wait for
+    // room there before it sends what follows.
+    drop(read);
     let last_words = async {
         if let Some(line) = line {
             write.extended_data_bytes(STDERR, format!("{line}{line_end}")).await?;
@@ -114,6 +117,7 @@ async fn run(
         protocol,
         session,
         stop: &door.stop,
+        tracker: &door.tracker,
     };
     let Outcome { code, received, has_called } = job.run(read, write).await.map_err(|error| {
         tracing::error!(app.name = %app, user.name = %user, %error, "cannot run git");

@@ -9,6 +9,7 @@ mod connection;
 mod exec;
 mod gate;
 mod hook;
+mod install;
 mod keys;
 mod refs;
 mod server;

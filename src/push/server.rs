@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::backend::PushBackend;
 use super::connection::{Connection, Peer};
 use super::gate::{Gate, Keeper};
+use super::install;
 use super::session::Sessions;
 use crate::model::{AppName, Username};
 
@@ -59,6 +60,7 @@ pub(super) struct Door {
     pub(super) hook_socket: PathBuf,
     pub(super) sessions: Sessions,
     pub(super) stop: CancellationToken,
+    pub(super) tracker: TaskTracker,
     backend: Arc<dyn PushBackend>,
 }
 
@@ -68,7 +70,7 @@ pub(super) struct Door {
 /// later under a platform that does not return. Work of the platform itself runs on `tracker` and may outlive this.
 ///
 /// # Errors
-/// When the hook cannot be installed or its socket not be bound; nothing is served then.
+/// When the hook cannot be installed or run, or its socket not be bound; nothing is served then.
 pub async fn serve(
     listener: TcpListener,
     host_key: PrivateKey,
@@ -78,13 +80,13 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let config = PushConfig { hook_dir: std::path::absolute(&config.hook_dir)?, ..config };
-    install_hook(&config.hook_dir, &config.hook_program)?;
+    install::check(&install::pre_receive(&config.hook_dir, &config.hook_program)?).await?;
     let gate = Gate::bind(&config.hook_socket)?;
     let sessions = Sessions::default();
     let keeper =
         Keeper { sessions: sessions.clone(), backend: backend.clone(), tracker: tracker.clone(), stop: stop.clone() };
     let hook_socket = gate.path().to_owned();
-    let door = Arc::new(Door { config, hook_socket, sessions, stop: stop.clone(), backend });
+    let door = Arc::new(Door { config, hook_socket, sessions, stop: stop.clone(), tracker: tracker.clone(), backend });
     let closed = CancellationToken::new();
     let gate = tracker.spawn(gate.run(keeper, closed.clone()));
     let connections = TaskTracker::new();
@@ -273,16 +275,4 @@ fn ciphers() -> &'static [cipher::Name] {
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let has_aes = false;
     if has_aes { AES } else { ALL }
-}
-
-/// Writes the pre-receive hook, by a rename, so that a push that is just starting sees the old one or the new one.
-fn install_hook(folder: &Path, program: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    let program = program.to_str().ok_or_else(|| io::Error::other("the hook program's path is not UTF-8"))?;
-    std::fs::create_dir_all(folder)?;
-    let fresh = tempfile::Builder::new().prefix(".pre-receive").tempfile_in(folder)?;
-    std::fs::write(fresh.path(), format!("#!/bin/sh\nexec '{}' hook\n", program.replace('\'', r"'\''")))?;
-    std::fs::set_permissions(fresh.path(), std::fs::Permissions::from_mode(0o755))?;
-    // Closed before it can be run: a file open for writing cannot be.
-    fresh.into_temp_path().persist(folder.join("pre-receive")).map_err(|error| error.error)
 }

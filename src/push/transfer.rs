@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -12,8 +12,9 @@ use russh::server::Msg;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{ChildStdin, Command};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::exec::Service;
 use super::server::PushConfig;
@@ -45,6 +46,8 @@ pub(super) struct Job<'a> {
     pub(super) session: Option<OpenSession>,
     /// Fires when the server stops.
     pub(super) stop: &'a CancellationToken,
+    /// Owns what must not be left half done.
+    pub(super) tracker: &'a TaskTracker,
 }
 
 /// How it ended.
@@ -78,17 +81,16 @@ impl Job<'_> {
             tokio::select! { () = link.gone.cancelled() => {}, () = self.stop.cancelled() => {} }
             if let Some(session) = &shared {
                 session.cancel.cancel();
-                let stopped = async { (self.stop.cancelled().await, tokio::time::sleep(STOP_GRACE).await) };
-                tokio::select! { () = session.quiet(GRACE) => {}, _ = stopped => {} }
+                tokio::select! { () = session.quiet(GRACE) => {}, () = self.stopped_long_ago() => {} }
             } else {
                 tokio::time::sleep(GRACE).await;
             }
             kill(group).await
         };
         let ended = async {
-            let status = wait(&mut child).await;
+            let status = child.wait().await;
             if let Some(session) = session {
-                session.end().await;
+                self.end(session).await;
             }
             status
         };
@@ -102,6 +104,24 @@ impl Job<'_> {
         let code = status?.code().and_then(|code| u32::try_from(code).ok()).unwrap_or(128);
         let has_called = shared.is_some_and(|session| session.has_called());
         Ok(Outcome { code, received: link.received.load(Ordering::Relaxed), has_called })
+    }
+
+    /// Ends the push's session once git has ended, on the tracker: neither a client nor a stop tears it in two. Waits for
+    /// it, so that a pusher who is done finds the app unlocked.
+    async fn end(&self, session: OpenSession) {
+        let ended = self.tracker.spawn(session.end());
+        tokio::select! {
+            ended = ended => if let Err(error) = ended {
+                tracing::error!(%error, "a push could not be ended");
+            },
+            () = self.stopped_long_ago() => {}
+        }
+    }
+
+    /// Waits until the server has been stopping for longer than the platform is waited for.
+    async fn stopped_long_ago(&self) {
+        self.stop.cancelled().await;
+        tokio::time::sleep(STOP_GRACE).await;
     }
 
     fn command(&self) -> Command {
@@ -132,10 +152,6 @@ impl Job<'_> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
-}
-
-async fn wait(child: &mut Child) -> io::Result<ExitStatus> {
-    child.wait().await
 }
 
 /// Kills a process group, politely and then not; never returns.

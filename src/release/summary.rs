@@ -53,13 +53,11 @@ fn config_summary(old: &Config, new: &Config) -> String {
     if !values.is_empty() {
         parts.push(values.text(""));
     }
-    let limits: Vec<&str> = [
-        ("memory", old.limits.memory != new.limits.memory),
-        ("cpu", old.limits.cpu != new.limits.cpu),
-    ]
-    .into_iter()
-    .filter_map(|(name, is_changed)| is_changed.then_some(name))
-    .collect();
+    let limits: Vec<&str> =
+        [("memory", old.limits.memory != new.limits.memory), ("cpu", old.limits.cpu != new.limits.cpu)]
+            .into_iter()
+            .filter_map(|(name, is_changed)| is_changed.then_some(name))
+            .collect();
     if !limits.is_empty() {
         parts.push(format!("changed limits for {}", limits.join(", ")));
     }
@@ -67,7 +65,11 @@ fn config_summary(old: &Config, new: &Config) -> String {
     if !tags.is_empty() {
         parts.push(tags.text("tag "));
     }
-    if parts.is_empty() { format!("{} changed nothing", new.owner) } else { format!("{} {}", new.owner, parts.join(" and ")) }
+    if parts.is_empty() {
+        format!("{} changed nothing", new.owner)
+    } else {
+        format!("{} {}", new.owner, parts.join(" and "))
+    }
 }
 
 /// Names that appeared, got another value, or went.

@@ -13,6 +13,8 @@ mod report;
 mod spec;
 mod supervise;
 mod switch;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -107,7 +109,6 @@ struct Inner {
 
 impl Rollouts {
     /// Builds the stage; nothing runs until [`Rollouts::resume`] and [`Rollouts::supervise`].
-    #[expect(clippy::too_many_arguments, reason = "called once, by the composition root")]
     pub fn new(
         store: Store,
         engine: Arc<dyn Engine>,

@@ -15,7 +15,7 @@ use super::report::describe;
 use super::{RolloutError, Rollouts, spec};
 use crate::engine::{Container, ContainerState, Labels, label};
 use crate::model::{AppName, Instance, InstanceId, InstanceState};
-use crate::store::{apps, instances, operations};
+use crate::store::{StoreError, apps, instances, operations, releases};
 
 /// Between two comparisons of wanted with actual.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -233,6 +233,12 @@ impl Rollouts {
         let live = operations::live(store.pool()).await?;
         for instance in planned.iter().filter(|i| !live.iter().any(|o| o.id == i.operation_id)) {
             self.remove_instance(instance.id).await?;
+            // The release could not go while its instances referred to it; the last of them takes it along.
+            if let Err(error) = releases::delete_if_pending(store.pool(), instance.release_id).await
+                && !matches!(error, StoreError::Dangling)
+            {
+                return Err(error.into());
+            }
         }
         for instance in draining.iter().filter(|i| !live.iter().any(|o| o.app_id == i.app_id)) {
             if let Some(app) = apps::by_id(store.pool(), instance.app_id).await? {

@@ -295,8 +295,7 @@ mod tests {
         for kept in ["a", "A-b_c.9", &long] {
             assert_eq!(id(&[kept]), kept);
         }
-        for replaced in [&[][..], &[""], &["a b"], &["a\u{7f}b".trim_end_matches('b').trim_end_matches('\u{7f}'), "b"]]
-        {
+        for replaced in [&[][..], &[""], &["a b"], &["a/b"], &["a", "b"]] {
             assert!(id(replaced).parse::<Uuid>().is_ok(), "{replaced:?}");
         }
         assert!(id(&[&"a".repeat(129)]).parse::<Uuid>().is_ok());

@@ -79,6 +79,8 @@ fn server_builder(config: &RouterConfig, tasks: &TaskTracker) -> auto::Builder<T
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_read_timeout)
+        // One contiguous write costs the kernel less than a gathered one, which pays for copying a body.
+        .writev(false)
         .max_buf_size(config.max_header_bytes.max(8192));
     builder
         .http2()

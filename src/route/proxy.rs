@@ -46,11 +46,10 @@ pub(crate) struct Router {
     pub(crate) tasks: TaskTracker,
 }
 
-/// Why an upstream gave no response, and the request if it is still whole.
-pub(crate) struct Failure {
-    pub(crate) refusal: Refusal,
-    pub(crate) unsent: Option<Request<Upload>>,
-}
+/// A request that has not been sent yet; empty from the moment it may have reached an upstream.
+///
+/// Lent to whoever tries to send it, because a request is some hundred bytes and each hand it goes through would copy it.
+pub(crate) type Unsent = Option<Request<Upload>>;
 
 /// A response's head, and what its body comes over.
 pub(crate) struct Exchange {
@@ -110,7 +109,7 @@ async fn forward(
     claim: Claim,
 ) -> Result<Response<RouteBody>, Refusal> {
     let (request, upload) = prepare(&router.config, origin, request);
-    let (exchange, claim) = exchange(router, request, claim, upload.as_deref(), Pooling::Reuse).await?;
+    let (exchange, claim) = exchange(router, &mut Some(request), claim, upload.as_deref(), Pooling::Reuse).await?;
     respond(exchange, upload, claim)
 }
 
@@ -156,27 +155,26 @@ pub(crate) enum Pooling {
 /// Offers the request to one upstream after another until one takes it. Whatever has been sent is not sent again.
 pub(crate) async fn exchange(
     router: &Router,
-    mut request: Request<Upload>,
+    request: &mut Unsent,
     mut claim: Claim,
     upload: Option<&UploadProgress>,
     pooling: Pooling,
 ) -> Result<(Exchange, Claim), Refusal> {
     let mut tried: Vec<InstanceId> = Vec::new();
     loop {
-        let failure = match offer(claim.upstream(), &router.config, request, upload, pooling).await {
+        let refusal = match offer(claim.upstream(), &router.config, request, upload, pooling).await {
             Ok(exchange) => return Ok((exchange, claim)),
-            Err(failure) => failure,
+            Err(refusal) => refusal,
         };
-        let Some(unsent) = failure.unsent else { return Err(failure.refusal) };
+        let Some(unsent) = request else { return Err(refusal) };
         tried.push(claim.upstream().instance());
         if tried.len() >= UPSTREAMS_TRIED {
-            return Err(failure.refusal);
+            return Err(refusal);
         }
-        claim = match find(router, &unsent, &tried) {
+        claim = match find(router, unsent, &tried) {
             Ok(Found::App(claim)) => claim,
-            _ => return Err(failure.refusal),
+            _ => return Err(refusal),
         };
-        request = unsent;
     }
 }
 
@@ -189,29 +187,23 @@ fn find<B>(router: &Router, request: &Request<B>, tried: &[InstanceId]) -> Resul
 async fn offer(
     upstream: &Upstream,
     config: &Arc<RouterConfig>,
-    mut request: Request<Upload>,
+    request: &mut Unsent,
     upload: Option<&UploadProgress>,
     pooling: Pooling,
-) -> Result<Exchange, Failure> {
+) -> Result<Exchange, Refusal> {
     let mut reuses = if pooling == Pooling::Reuse { REUSES_TRIED } else { 0 };
     loop {
         let pooled = if reuses > 0 { upstream.pool().reuse(config).await } else { None };
         let connection = match pooled {
             Some(connection) => connection,
-            None => match upstream.pool().connect(config).await {
-                Ok(connection) => connection,
-                Err(error) => {
-                    debug!(instance.id = %upstream.instance(), upstream = %upstream.address(), %error, "no connection");
-                    return Err(Failure { refusal: refusal_of(&error), unsent: Some(request) });
-                }
-            },
+            None => upstream.pool().connect(config).await.map_err(|error| {
+                debug!(instance.id = %upstream.instance(), upstream = %upstream.address(), %error, "no connection");
+                refusal_of(&error)
+            })?,
         };
         let is_reused = connection.is_reused;
         match send(connection, config, request, upload).await {
-            Err(Failure { unsent: Some(unsent), .. }) if is_reused => {
-                reuses = reuses.saturating_sub(1);
-                request = unsent;
-            }
+            Err(_) if is_reused && request.is_some() => reuses = reuses.saturating_sub(1),
             outcome => return outcome,
         }
     }
@@ -224,17 +216,19 @@ fn refusal_of(error: &ConnectError) -> Refusal {
     }
 }
 
-/// Sends the request over one connection and waits for the head of the response.
+/// Sends the request over one connection and waits for the head of the response. The request comes back when the
+/// connection turns out closed before any of it was written.
 ///
-/// The time for that runs from the last piece of the request that the client sent: a long upload is no slow app.
+/// The time for the response runs from the last piece of the request that the client sent: a long upload is no slow app.
 async fn send(
     mut connection: Connection,
     config: &RouterConfig,
-    request: Request<Upload>,
+    unsent: &mut Unsent,
     upload: Option<&UploadProgress>,
-) -> Result<Exchange, Failure> {
+) -> Result<Exchange, Refusal> {
     let limit = config.response_timeout;
     connection.timer.as_mut().reset(Instant::now() + limit);
+    let request = unsent.take().expect("a request is offered until it is sent");
     let result = {
         let mut response = pin!(connection.sender.try_send_request(request));
         let timer = &mut connection.timer;
@@ -254,12 +248,12 @@ async fn send(
     };
     match result {
         Some(Ok(response)) => Ok(Exchange { response, connection }),
-        None => Err(Failure { refusal: Refusal::UpstreamTimeout, unsent: None }),
+        None => Err(Refusal::UpstreamTimeout),
         Some(Err(mut error)) => {
             debug!(error = %error.error(), "an upstream gave no response");
+            *unsent = error.take_message();
             let is_clients = upload.is_some_and(UploadProgress::is_broken);
-            let refusal = if is_clients { Refusal::BadRequest } else { Refusal::UpstreamBroken };
-            Err(Failure { refusal, unsent: error.take_message() })
+            Err(if is_clients { Refusal::BadRequest } else { Refusal::UpstreamBroken })
         }
     }
 }

@@ -201,3 +201,80 @@ impl Route {
         if is_stale { Pick::Stale } else { Pick::Exhausted }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(table: &Table) -> Result<Claim, Refusal> {
+        match table.find("app.localhost", &[])? {
+            Found::App(claim) => Ok(claim),
+            Found::Platform => panic!("that is another host"),
+        }
+    }
+
+    fn app() -> AppName {
+        "app".parse().expect("an app name")
+    }
+
+    fn address() -> SocketAddr {
+        "127.0.0.1:1".parse().expect("an address")
+    }
+
+    #[test]
+    fn a_publish_keeps_what_stays_and_closes_what_is_left_out() {
+        let (table, stays, goes) = (Table::new("localhost"), InstanceId::new(), InstanceId::new());
+        table.publish(&app(), vec![(stays, address()), (goes, address())]);
+        let held = [claim(&table).expect("a claim"), claim(&table).expect("a claim")];
+        let left_out = table.publish(&app(), vec![(InstanceId::new(), address()), (stays, address())]);
+        assert_eq!(left_out.iter().map(|old| old.instance()).collect::<Vec<_>>(), [goes]);
+        assert!(left_out[0].claim().is_none());
+        let kept = held.iter().find(|claim| claim.upstream().instance() == stays).expect("each was claimed once");
+        assert_eq!(kept.upstream().in_flight(), 1);
+        assert!(kept.upstream().claim().is_some());
+        let moved = table.publish(&app(), vec![(stays, "127.0.0.1:2".parse().expect("an address"))]);
+        assert_eq!(moved.len(), 2, "the same instance at another address is another upstream");
+    }
+
+    #[test]
+    fn an_upstream_that_was_cut_while_listed_is_passed_over() {
+        let table = Table::new("localhost");
+        table.publish(&app(), vec![(InstanceId::new(), address()), (InstanceId::new(), address())]);
+        let first = Arc::clone(claim(&table).expect("a claim").upstream());
+        first.cut();
+        for _ in 0..4 {
+            assert_ne!(claim(&table).expect("the other one").upstream().instance(), first.instance());
+        }
+        claim(&table).expect("the other one").upstream().cut();
+        assert_eq!(claim(&table).expect_err("none is left"), Refusal::NoUpstream);
+    }
+
+    /// Requests claim while the app is switched over and over; what a switch left out stays empty once it was drained.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_claim_lands_on_an_upstream_that_was_drained() {
+        let table = Table::new("localhost");
+        table.publish(&app(), vec![(InstanceId::new(), address())]);
+        let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                let (table, is_over) = (table.clone(), Arc::clone(&is_over));
+                std::thread::spawn(move || {
+                    while !is_over.load(Ordering::SeqCst) {
+                        drop(claim(&table).expect("there is always an upstream"));
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..500 {
+            let left_out = table.publish(&app(), vec![(InstanceId::new(), address())]);
+            let drained = tokio::time::timeout(std::time::Duration::from_secs(10), left_out[0].drained());
+            drained.await.expect("it drains");
+            assert_eq!(left_out[0].in_flight(), 0);
+            assert!(left_out[0].claim().is_none());
+        }
+        is_over.store(true, Ordering::SeqCst);
+        for thread in threads {
+            thread.join().expect("no claim failed");
+        }
+    }
+}

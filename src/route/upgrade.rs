@@ -42,7 +42,8 @@ pub(crate) async fn forward(
     let client = on(&mut request);
     let (mut request, upload) = proxy::prepare(&router.config, origin, request);
     change_protocol(request.headers_mut(), Some(protocol));
-    let (mut exchange, claim) = proxy::exchange(router, request, claim, upload.as_deref(), Pooling::Fresh).await?;
+    let (mut exchange, claim) =
+        proxy::exchange(router, &mut Some(request), claim, upload.as_deref(), Pooling::Fresh).await?;
     if exchange.response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return proxy::respond(exchange, upload, claim);
     }

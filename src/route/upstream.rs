@@ -56,7 +56,8 @@ impl Upstream {
     }
 
     /// Ends what is still open: requests in flight break off (502, or a response cut short), upgraded connections
-    /// close. Nothing can be opened afterwards. Idempotent.
+    /// close. Nothing can be opened afterwards. Does not wait: a client that stopped reading keeps its place in
+    /// [`Self::in_flight`] until it goes. Idempotent.
     pub fn cut(&self) {
         self.requests.close();
         self.pool.cut();

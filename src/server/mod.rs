@@ -26,7 +26,7 @@ use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::git::Repositories;
 use crate::logs::{Collector, LogLimits, LogStore};
-use crate::platform::{Parts, Platform, PlatformSettings};
+use crate::platform::{OwnedOperations, Parts, Platform, PlatformSettings};
 use crate::rollout::{RolloutSettings, Rollouts};
 use crate::route::{self, RouterConfig, Table};
 use crate::store::{Sealer, Store, random_hex, settings};
@@ -37,6 +37,9 @@ use listeners::Listeners;
 const SLUG_BYTES: u64 = 500 << 20;
 /// How long an instance without a port must stay up to count as healthy.
 const SETTLE: Duration = Duration::from_secs(2);
+/// What pushes left in repositories goes at the start when it is so old: a git that outlived a killed server is still
+/// finishing for a moment.
+const SWEPT_AGE: Duration = Duration::from_secs(10);
 /// How long running operations may take to reach their end, or a recorded step, when the server stops.
 const OPERATIONS_GRACE: Duration = Duration::from_secs(60);
 /// How long everything else may take to end.
@@ -170,7 +173,7 @@ async fn compose(
     let builder = Builder::new(engine.clone(), build_settings(config, store)?, server_id.clone(), tracker.clone());
     let repositories = Repositories::new(data.join("repositories"));
     let sweeping = repositories.clone();
-    let swept = tokio::task::spawn_blocking(move || sweeping.sweep(Duration::ZERO)).await?;
+    let swept = tokio::task::spawn_blocking(move || sweeping.sweep(SWEPT_AGE)).await?;
     swept.context("clearing what earlier pushes left")?;
     Ok(Platform::new(Parts {
         store: store.clone(),
@@ -188,6 +191,7 @@ async fn compose(
         },
         tracker: tracker.clone(),
         stop: stops.doors.clone(),
+        owned: OwnedOperations::default(),
     }))
 }
 

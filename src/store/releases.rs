@@ -143,3 +143,16 @@ pub async fn delete_pending<'c>(executor: impl AnyExecutor<'c>, app: AppId) -> R
         .await?;
     Ok(())
 }
+
+/// Removes one release if it was never switched to.
+///
+/// # Errors
+/// [`StoreError::Dangling`] while an instance refers to it.
+pub async fn delete_if_pending<'c>(executor: impl AnyExecutor<'c>, id: ReleaseId) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM releases WHERE id = $1 AND status = $2")
+        .bind(id.to_string())
+        .bind(ReleaseStatus::Pending.as_str())
+        .execute(executor)
+        .await?;
+    Ok(())
+}

@@ -49,6 +49,7 @@ fn token(sealer: &Sealer, id: UserId, seed: &str) -> String {
 /// # Errors
 /// [`StoreError::Duplicate`] when the name is taken.
 pub async fn insert(tx: &mut Transaction, sealer: &Sealer, new: &NewUser) -> Result<User, StoreError> {
+    lock_registration(tx).await?;
     let id = UserId::new();
     let seed = random_hex(16);
     let now = Timestamp::now().millis();
@@ -72,6 +73,18 @@ pub async fn insert(tx: &mut Transaction, sealer: &Sealer, new: &NewUser) -> Res
     .fetch_one(&mut **tx)
     .await?;
     user(&row)
+}
+
+/// Makes registrations wait for each other until the transaction ends: PostgreSQL would let two that run at once take the
+/// same number, or both become the administrator. A row that is written is locked on either database.
+async fn lock_registration(tx: &mut Transaction) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO settings (name, value) VALUES ('registration_lock', '') \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 /// The account of that name.

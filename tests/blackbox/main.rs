@@ -1,1 +1,18 @@
+//! The whole of Slipway from outside: the real binary, real git over real ssh, the real engine, a real HTTP client.
+//!
+//! `make test` prepares the machine. Each test starts a server of its own on free ports and checks at its end that nothing
+//! is left in the middle: see `support/invariants.rs`.
 
+mod access;
+mod api_wire;
+mod at_once;
+mod config_and_scale;
+mod contract;
+mod crash;
+mod failures;
+mod lifecycle;
+mod no_failed_request;
+mod push;
+mod router;
+mod supervision;
+mod support;

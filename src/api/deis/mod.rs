@@ -1,1 +1,55 @@
-//! The Deis controller API, v1.
+//! The Deis controller API, versions 1.0 and 1.2, for the `deis` clients 1.0.x and 1.1 to 1.9.
+//!
+//! Where the two versions differ this door speaks 1.2, with the numeric `id` of 1.0 in the answer to register.
+
+mod apps;
+mod auth;
+mod body;
+mod builds;
+mod config;
+mod containers;
+mod error;
+mod headers;
+mod keys;
+mod logs;
+mod page;
+mod path;
+mod releases;
+mod routes;
+mod scale;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use axum::Router;
+
+use crate::platform::Platform;
+use routes::Routes;
+
+/// The door, to be mounted at `/v1`.
+pub fn router(platform: Platform) -> Router {
+    Routes::default()
+        .post_public("/auth/register", auth::register) // deis register
+        .post_public("/auth/login", auth::log_in) // deis login
+        .get("/keys", keys::list) // deis keys:list
+        .post("/keys", keys::add) // deis keys:add
+        .get("/keys/{*id}", keys::show) // no command
+        .delete("/keys/{*id}", keys::remove) // deis keys:remove
+        .get("/apps", apps::list) // deis apps:list
+        .post("/apps", apps::create) // deis create
+        .get("/apps/{app}", apps::show) // deis info, open
+        .delete("/apps/{app}", apps::destroy) // deis destroy
+        .post("/apps/{app}/scale", scale::scale) // deis scale
+        .get("/apps/{app}/logs", logs::tail) // deis logs
+        .get("/apps/{app}/config", config::show) // deis config:list, limits:list
+        .post("/apps/{app}/config", config::change) // deis config:set, config:unset, limits:set, limits:unset
+        .get("/apps/{app}/builds", builds::list) // deis builds:list
+        .post("/apps/{app}/builds", builds::create) // deis pull
+        .get("/apps/{app}/releases", releases::list) // deis releases:list
+        .post("/apps/{app}/releases/rollback", releases::rollback) // deis rollback
+        .get("/apps/{app}/releases/{version}", releases::show) // deis releases:info
+        .get("/apps/{app}/containers", containers::list) // deis ps, info, scale
+        .get("/apps/{app}/containers/{type}", containers::list_of_type) // no command
+        .get("/apps/{app}/containers/{type}/{num}", containers::show) // no command
+        .finish(&platform)
+}

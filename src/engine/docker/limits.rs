@@ -15,7 +15,7 @@ use super::{CALL_LIMIT, Docker};
 use crate::engine::{EngineError, Resources};
 
 /// Where the kernel's control groups are mounted.
-const GROUPS: &str = "/sys/fs/cgroup";
+pub(super) const GROUPS: &str = "/sys/fs/cgroup";
 
 /// Parent of the engine's control groups unless it was started with another one.
 const DEFAULT_PARENT: &str = "docker";
@@ -29,12 +29,7 @@ const DEFAULT_SHARES: i64 = 1024;
 impl Docker {
     pub(super) async fn limit_builds(&self, resources: &Resources) -> Result<Option<PathBuf>, EngineError> {
         let act = Act::on("limiting", "image", "builds");
-        let Some(socket) = &self.socket else { return Ok(None) };
-        let info = act.within(CALL_LIMIT, self.client.info()).await?;
-        if info.cgroup_driver != Some(SystemInfoCgroupDriverEnum::CGROUPFS) {
-            return Ok(None);
-        }
-        let group = format!("{}/buildkit", cgroup_parent(socket).await.trim_matches('/'));
+        let Some(group) = self.build_group().await? else { return Ok(None) };
         let resources = resources.clone();
         let written = tokio::task::spawn_blocking(move || write_limits(Path::new(GROUPS), &group, &resources));
         match written.await.map_err(|error| act.refused(error.to_string()))? {
@@ -48,6 +43,18 @@ impl Docker {
                 Err(EngineError::Io { action, source })
             }
         }
+    }
+}
+
+impl Docker {
+    /// Name of the control group that all BuildKit builds run in, where there is one.
+    pub(super) async fn build_group(&self) -> Result<Option<String>, EngineError> {
+        let Some(socket) = &self.socket else { return Ok(None) };
+        let act = Act::on("asking", "the engine", "about its control groups");
+        let info = act.within(CALL_LIMIT, self.client.info()).await?;
+        let has_common_group = info.cgroup_driver == Some(SystemInfoCgroupDriverEnum::CGROUPFS);
+        let group = format!("{}/buildkit", cgroup_parent(socket).await.trim_matches('/'));
+        Ok(has_common_group.then_some(group))
     }
 }
 

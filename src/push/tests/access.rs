@@ -72,7 +72,7 @@ async fn a_key_that_nobody_registered_learns_nothing() {
     let begun = Instant::now();
     let output = finish(ssh).await;
     assert!(heard(&output).starts_with("Hi bob!"), "{}", heard(&output));
-    assert!(begun.elapsed() < Duration::from_secs(5), "14 keys took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(10), "14 keys took {:?}", begun.elapsed());
     world.close().await;
 }
 

@@ -13,7 +13,7 @@ async fn an_interrupted_push_is_cancelled_at_once_and_leaves_nothing() {
         wait_until("the deploy is cancelled", || world.deploys().last().unwrap().cancelled.is_some()).await;
         let cancelled = world.deploys().last().unwrap().cancelled.unwrap();
         let delay = cancelled.saturating_duration_since(interrupted);
-        assert!(delay < Duration::from_secs(1), "{signal:?} was noticed after {delay:?}");
+        assert!(delay < Duration::from_secs(3), "{signal:?} was noticed after {delay:?}");
         assert!(!running.end().await.0);
         wait_until("git cleans up", || world.holds_nothing()).await;
     }

@@ -5,6 +5,7 @@ mod endings;
 mod platform;
 mod pushes;
 
+use std::borrow::BorrowMut;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -108,6 +109,12 @@ impl World {
         )
     }
 
+    /// The same for bob, over one connection that stays for the next command.
+    fn shared_ssh_line(&self) -> String {
+        let path = self.path("mux");
+        format!("{} -o ControlMaster=auto -o ControlPersist=30 -o ControlPath={}", self.ssh_line("bob"), path.display())
+    }
+
     fn url(&self, app: &str) -> String {
         format!("ssh://git@{}/{app}.git", self.address)
     }
@@ -173,14 +180,6 @@ impl World {
         fs::read_dir(&objects).unwrap().all(|entry| is_empty(&entry.unwrap().path()))
     }
 
-    fn has_quarantine(&self) -> bool {
-        let is_quarantine = |entry: std::io::Result<fs::DirEntry>| {
-            let name = entry.unwrap().file_name();
-            name.to_string_lossy().contains("incoming")
-        };
-        fs::read_dir(self.repository().join("objects")).unwrap().any(is_quarantine)
-    }
-
     fn deploys(&self) -> Vec<Deploy> {
         self.platform.deploys()
     }
@@ -241,8 +240,8 @@ fn hook_program(path: &Path) -> PathBuf {
     path.to_owned()
 }
 
-async fn finish(mut command: Command) -> Output {
-    tokio::time::timeout(LIMIT, command.output()).await.expect("the command ends").unwrap()
+async fn finish(mut command: impl BorrowMut<Command>) -> Output {
+    tokio::time::timeout(LIMIT, command.borrow_mut().output()).await.expect("the command ends").unwrap()
 }
 
 /// What a command said on standard error, without git's padding.

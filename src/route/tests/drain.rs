@@ -123,17 +123,14 @@ async fn cutting_ends_what_is_in_flight() {
 }
 
 #[tokio::test]
-async fn a_cut_upstream_that_is_still_listed_takes_nothing() {
+async fn an_instance_that_was_cut_and_is_published_again_starts_afresh() {
     let router = Running::start().await;
     let server = TestServer::text("x").await;
-    let instance = router.publish("odd", &[server.address])[0];
-    let left_out = router.table.publish(&name("odd"), vec![(instance, server.address)]);
-    assert!(left_out.is_empty());
-    assert_eq!(router.get("odd.example.test", "/").await.body, "x");
-    let upstream = router.table.retire(&name("odd"), instance).expect("it was listed");
-    upstream.cut();
-    router.table.publish(&name("odd"), vec![(instance, server.address)]);
-    assert_eq!(router.get("odd.example.test", "/").await.body, "x", "published again, it starts afresh");
+    let instance = router.publish("again", &[server.address])[0];
+    router.table.retire(&name("again"), instance).expect("it was listed").cut();
+    assert_eq!(router.get("again.example.test", "/").await.refusal(), (503, "no-upstream"));
+    router.table.publish(&name("again"), vec![(instance, server.address)]);
+    assert_eq!(router.get("again.example.test", "/").await.body, "x");
 }
 
 async fn is_closed(stream: &mut TcpStream) -> bool {

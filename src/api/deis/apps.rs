@@ -1,0 +1,74 @@
+//! Apps (spec §4).
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use super::auth::Caller;
+use super::body::Fields;
+use super::error::Error;
+use super::page::{PageOf, Paging};
+use super::path::AppInPath;
+use super::wire;
+use crate::model::{APP_NAME_MAX, AppName, InvalidAppName};
+use crate::platform::Platform;
+
+/// `GET /apps`
+pub(super) async fn list(
+    State(platform): State<Platform>,
+    Caller(user): Caller,
+    paging: Paging,
+) -> Result<Json<PageOf<wire::App>>, Error> {
+    paging.of(platform.apps(&user, paging.window()).await?, wire::App::from)
+}
+
+/// `POST /apps`. Deis takes a `structure` too and makes nothing of it; so do we.
+pub(super) async fn create(
+    State(platform): State<Platform>,
+    Caller(user): Caller,
+    fields: Fields,
+) -> Result<(StatusCode, Json<wire::App>), Error> {
+    let app = platform.create_app(&user, name(&fields)?).await?;
+    Ok((StatusCode::CREATED, Json(app.into())))
+}
+
+/// `GET /apps/<app>`
+pub(super) async fn show(
+    State(platform): State<Platform>,
+    AppInPath(handle): AppInPath,
+) -> Result<Json<wire::App>, Error> {
+    Ok(Json(platform.app_view(&handle).await?.into()))
+}
+
+/// `DELETE /apps/<app>`
+pub(super) async fn destroy(
+    State(platform): State<Platform>,
+    AppInPath(handle): AppInPath,
+) -> Result<StatusCode, Error> {
+    platform.destroy_app(&handle).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn name(fields: &Fields) -> Result<Option<AppName>, Error> {
+    if fields.value("id").is_none() {
+        return Ok(None);
+    }
+    let text = fields.required("id", APP_NAME_MAX)?;
+    let parsed = text.parse().map_err(|why| Error::Fields([("id", messages(&text, why))].into()));
+    parsed.map(Some)
+}
+
+/// Deis's texts for what is wrong with a name.
+fn messages(text: &str, why: InvalidAppName) -> Vec<String> {
+    let first = match why {
+        InvalidAppName::Blank => "This field may not be blank.".to_owned(),
+        InvalidAppName::TooLong => format!("Ensure this field has no more than {APP_NAME_MAX} characters."),
+        InvalidAppName::Alphabet => "App IDs can only contain [a-z0-9-].".to_owned(),
+        InvalidAppName::Hyphen => "App IDs start and end with a letter or digit.".to_owned(),
+        InvalidAppName::Reserved => format!("{text} is a reserved name."),
+    };
+    let is_slug = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let second = (why == InvalidAppName::Alphabet && !is_slug)
+        .then(|| "Enter a valid 'slug' consisting of letters, numbers, underscores or hyphens.".to_owned());
+    [first].into_iter().chain(second).collect()
+}

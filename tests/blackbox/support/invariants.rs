@@ -1,0 +1,44 @@
+//! What has to hold at the end of every test, whatever it was about.
+
+use std::path::Path;
+
+use super::docker::{Docker, SERVER};
+use super::wait::{SHORT, look_until};
+use super::{Container, database};
+
+/// Waits until nothing is in progress any more; says what still is.
+pub async fn is_settled(data_dir: &Path, docker: &Docker, server: &str) -> Result<(), String> {
+    look_until(SHORT, async || {
+        let live = database::texts(
+            data_dir,
+            "SELECT kind || ' of ' || app_name || ' at step ' || step FROM operations WHERE lock_key IS NOT NULL",
+        )
+        .await?;
+        none("operations are still live", &live)?;
+        let pending = database::texts(data_dir, "SELECT 'v' || version FROM releases WHERE status = 'pending'").await?;
+        none("releases are still pending", &pending)?;
+        let moving = database::texts(
+            data_dir,
+            "SELECT process || '.' || number || ' ' || state FROM instances WHERE state <> 'live'",
+        )
+        .await?;
+        none("instances are neither wanted nor gone", &moving)?;
+        let known = database::texts(data_dir, "SELECT id FROM instances").await?;
+        let containers = docker.containers(&[&format!("{SERVER}={server}")]).await;
+        let orphans: Vec<&Container> =
+            containers.iter().filter(|container| !known.contains(&container.instance)).collect();
+        none("containers belong to no instance", &orphans)
+    })
+    .await
+}
+
+/// Lines of the server's log that tell of a fault of its own.
+pub fn errors_in(log: &str, expected: &[&str]) -> Vec<String> {
+    let is_fault = |line: &&str| line.contains(" ERROR ") || line.contains("panicked at");
+    let is_expected = |line: &&str| expected.iter().any(|text| line.contains(text));
+    log.lines().filter(is_fault).filter(|line| !is_expected(line)).map(str::to_owned).collect()
+}
+
+fn none<T: std::fmt::Debug>(what: &str, found: &[T]) -> Result<(), String> {
+    if found.is_empty() { Ok(()) } else { Err(format!("{what}: {found:?}")) }
+}

@@ -1,0 +1,29 @@
+//! The harness: the real binary, and what a person has beside it (git, ssh, an HTTP client, the engine).
+
+mod answer;
+mod app;
+mod database;
+mod docker;
+mod git;
+mod invariants;
+mod key;
+mod load;
+mod process;
+mod raw;
+mod repo;
+mod slipway;
+mod user;
+mod wait;
+
+pub use answer::Answer;
+pub use app::App;
+pub use docker::{Container, Docker, Objects};
+pub use git::{Finished, Running};
+pub use key::{Key, KeyKind};
+pub use load::Load;
+pub use process::{processes_with, run};
+pub use raw::raw_request;
+pub use repo::Repo;
+pub use slipway::{Options, Slipway, fresh_name};
+pub use user::User;
+pub use wait::{LONG, SHORT, wait_until};
