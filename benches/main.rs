@@ -120,17 +120,18 @@ async fn bench(wanted: &[Measure]) -> Result<()> {
     for (name, measure) in MEASURES {
         if wanted.contains(&measure) {
             say(&format!("Measuring: {name}"));
-            sections.push(measure.run(&mut world).await?);
+            let section = measure.run(&mut world).await?;
+            print!("{}", report::table(&section));
+            sections.push(section);
         }
     }
     drop(world);
-    print!("\n{}", report::table(&sections));
     if sections.len() == MEASURES.len() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("BENCHMARKS.md");
         std::fs::write(&path, report::markdown(&machine, &sections))?;
-        println!("\nwritten to BENCHMARKS.md");
+        println!("       written to BENCHMARKS.md");
     } else {
-        println!("\nBENCHMARKS.md is written by a run of everything only");
+        println!("       BENCHMARKS.md is written by a run of everything only");
     }
     Ok(())
 }

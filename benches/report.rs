@@ -169,24 +169,22 @@ impl Steps {
     }
 }
 
-/// The figures in a few columns, for the terminal.
-pub fn table(sections: &[Section]) -> String {
+/// The figures of a section in a few columns, for the terminal.
+pub fn table(section: &Section) -> String {
     let mut text = String::new();
-    for section in sections {
-        let _ = writeln!(text, "{}", section.title);
-        for row in &section.rows {
-            let ours = row.unit.with_name(row.ours.median());
-            let theirs = match row.theirs.is_empty() {
-                true => String::new(),
-                false => format!("{} {}", section.baseline, row.unit.with_name(row.theirs.median())),
-            };
-            let met = row.is_met().map_or("", |met| if met { "met" } else { "MISSED" });
-            let aim = if row.aim.is_some() { format!("aim {}: {met}", row.aim_text()) } else { String::new() };
-            let _ = writeln!(text, "  {:50} {ours:>12} {theirs:>28} {:>5}  {aim}", row.what, row.ratio_text());
-        }
-        for steps in &section.steps {
-            let _ = writeln!(text, "    {}, ms: {}", steps.side, steps.text());
-        }
+    for row in &section.rows {
+        let ours = row.unit.with_name(row.ours.median());
+        let theirs = match row.theirs.is_empty() {
+            true => String::new(),
+            false => format!("{} {}", section.baseline, row.unit.with_name(row.theirs.median())),
+        };
+        let met = row.is_met().map_or("", |met| if met { "met" } else { "MISSED" });
+        let aim = if row.aim.is_some() { format!("aim {}: {met}", row.aim_text()) } else { String::new() };
+        let line = format!("       {:50} {ours:>10} {theirs:>26} {:>6}  {aim}", row.what, row.ratio_text());
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    for steps in &section.steps {
+        let _ = writeln!(text, "       {}, ms: {}", steps.side, steps.text());
     }
     text
 }

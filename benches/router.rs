@@ -43,8 +43,8 @@ struct Measured {
 pub async fn measure(world: &World) -> Result<Section> {
     let (core, other_core) = two_cores()?;
     let (address, upstream) = world.docker.instance(&world.nginx).await?;
-    let folder = world.path("nginx");
-    fs::create_dir(&folder)?;
+    let folder = world.path("proxy");
+    fs::create_dir(&folder).context("making a folder for nginx")?;
     let (dressed, plain) = (free_port()?, free_port()?);
     fs::write(folder.join("nginx.conf"), nginx_conf(&address, dressed, plain))?;
     let mut nginx = start_nginx(&folder, core).await?;
