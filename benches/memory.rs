@@ -1,0 +1,62 @@
+//! Resident memory of the server when nothing happens.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::time::sleep;
+
+use crate::report::{Aim, Row, Section, Unit};
+use crate::stats::Samples;
+use crate::world::World;
+
+const ROUNDS: usize = 5;
+/// From the start to the first look.
+const SETTLE: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(500);
+/// Looks in a row that must agree, and how many there are at most.
+const AGREEING: usize = 3;
+const LOOKS: usize = 20;
+/// In MiB.
+const AGREEMENT: f64 = 0.1;
+
+/// Measures. The first figure is of the server as the other measurements left it.
+pub async fn measure(world: &mut World) -> Result<Section> {
+    let after_load: Samples = [world.server.resident()?.0].into_iter().collect();
+    let (mut all, mut anonymous) = (Samples::default(), Samples::default());
+    for _ in 0..ROUNDS {
+        world.server.restart().await?;
+        sleep(SETTLE).await;
+        let (resident, private) = settled(world).await?;
+        all.push(resident);
+        anonymous.push(private);
+    }
+    Ok(Section {
+        title: "Memory of the idle server",
+        how:
+            "`VmRSS` of the server's only process, 10 s after its start and once it stays the same, with three apps of \
+              which two run. The part that is not backed by a file is `RssAnon`; the rest is the program itself, which \
+              the kernel can drop. The last line is the same process right after all measurements above."
+                .to_owned(),
+        baseline: "",
+        rows: vec![
+            Row::alone("resident, idle", Unit::Mebibytes, all).aim(Aim::AtMost(40.0)),
+            Row::alone("of that not backed by a file", Unit::Mebibytes, anonymous),
+            Row::alone("resident after the run", Unit::Mebibytes, after_load),
+        ],
+        steps: Vec::new(),
+    })
+}
+
+async fn settled(world: &World) -> Result<(f64, f64)> {
+    let (mut last, mut agreeing) = (world.server.resident()?, 1);
+    for _ in 0..LOOKS {
+        if agreeing >= AGREEING {
+            break;
+        }
+        sleep(LOOK).await;
+        let now = world.server.resident()?;
+        agreeing = if (now.0 - last.0).abs() <= AGREEMENT { agreeing + 1 } else { 1 };
+        last = now;
+    }
+    Ok(last)
+}

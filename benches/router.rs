@@ -1,0 +1,199 @@
+//! Requests through the router, against nginx as a proxy to the same upstream on the same core.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::process::Command;
+
+use crate::machine::{find, two_cores};
+use crate::process::{Daemon, free_port, listens, run};
+use crate::report::{Aim, Row, Section, Unit};
+use crate::stats::{Samples, sides};
+use crate::world::{World, host};
+
+const ROUNDS: usize = 5;
+/// One measurement of one proxy.
+const RUN: Duration = Duration::from_secs(4);
+const WARM_UP: Duration = Duration::from_secs(1);
+
+/// A kind of load.
+struct Load {
+    name: &'static str,
+    connections: usize,
+    /// A connection for each request instead of one for all.
+    is_new_each_time: bool,
+    proxies: usize,
+}
+
+const LOADS: [Load; 3] = [
+    Load { name: "64 connections", connections: 64, is_new_each_time: false, proxies: 3 },
+    Load { name: "32 connections", connections: 32, is_new_each_time: false, proxies: 2 },
+    Load { name: "64 clients, a connection per request", connections: 64, is_new_each_time: true, proxies: 2 },
+];
+
+/// What came of one run of wrk.
+struct Measured {
+    requests_per_second: f64,
+    p99_milliseconds: f64,
+}
+
+/// Measures.
+pub async fn measure(world: &World) -> Result<Section> {
+    let (core, other_core) = two_cores()?;
+    let (address, upstream) = world.docker.instance(&world.nginx).await?;
+    let folder = world.path("proxy");
+    fs::create_dir(&folder).context("making a folder for nginx")?;
+    let (dressed, plain) = (free_port()?, free_port()?);
+    fs::write(folder.join("nginx.conf"), nginx_conf(&address, dressed, plain))?;
+    let mut nginx = start_nginx(&folder, core).await?;
+    nginx.until(Duration::from_secs(10), || listens(plain)).await?;
+    pin(world.server.pid(), &core.to_string()).await?;
+    pin(upstream, &other_core.to_string()).await?;
+    let slipway = world.server.addresses.http.clone();
+    let proxies = [slipway, format!("127.0.0.1:{dressed}"), format!("127.0.0.1:{plain}")];
+    let mut rows = Vec::new();
+    for load in &LOADS {
+        rows.extend(measure_load(load, &proxies, &host(&world.nginx), other_core).await?);
+    }
+    pin(world.server.pid(), &format!("{core},{other_core}")).await?;
+    Ok(Section {
+        title: "Requests through the router",
+        how: "The upstream is an nginx with a body of 68 bytes, deployed to Slipway as a Dockerfile app; both proxies \
+              send requests to that one container. Proxy on one core, wrk and upstream on the other, keep-alive on both \
+              sides of the proxy. The nginx of the baseline has one worker and does the same work: it sets `Host`, \
+              `X-Forwarded-For`, `-Proto`, `-Port` and `X-Request-Id`, and says the latter to the client. The lines \
+              marked \"bare\" compare with an nginx that sets nothing but `Host`."
+            .to_owned(),
+        baseline: "nginx",
+        rows,
+        steps: Vec::new(),
+    })
+}
+
+async fn measure_load(load: &Load, proxies: &[String; 3], host: &str, core: usize) -> Result<Vec<Row>> {
+    let proxies = &proxies[..load.proxies];
+    let mut rates = vec![Samples::default(); load.proxies];
+    let mut p99s = rates.clone();
+    for proxy in proxies {
+        wrk(load, proxy, host, core, WARM_UP).await?;
+    }
+    for round in 0..ROUNDS {
+        let mut order: Vec<usize> = (0..load.proxies).collect();
+        if sides(round) != sides(0) {
+            order.reverse();
+        }
+        for number in order {
+            let measured = wrk(load, &proxies[number], host, core, RUN).await?;
+            rates[number].push(measured.requests_per_second);
+            p99s[number].push(measured.p99_milliseconds);
+        }
+    }
+    let mut rows = Vec::new();
+    for (number, kind) in ["", " (bare)"].iter().enumerate().take(load.proxies - 1) {
+        let (rate, p99) = (&rates[number + 1], &p99s[number + 1]);
+        let row =
+            Row::compared(format!("requests/s, {}{kind}", load.name), Unit::PerSecond, rates[0].clone(), rate.clone());
+        let has_aim = !load.is_new_each_time && kind.is_empty();
+        rows.push(if has_aim { row.aim(Aim::RatioAtLeast(0.85)) } else { row });
+        let name = format!("p99, {}{kind}", load.name);
+        rows.push(Row::compared(name, Unit::FineMilliseconds, p99s[0].clone(), p99.clone()));
+    }
+    Ok(rows)
+}
+
+/// Lets a process, all its threads and all that they start run on these cores only.
+async fn pin(pid: u32, cores: &str) -> Result<()> {
+    run(Command::new("taskset").args(["-a", "-c", "-p", cores, &pid.to_string()])).await.map(drop)
+}
+
+async fn start_nginx(folder: &Path, core: usize) -> Result<Daemon> {
+    let program = find("nginx").context("no nginx")?;
+    let mut command = std::process::Command::new("taskset");
+    command
+        .args(["-c", &core.to_string()])
+        .arg(program)
+        .args(["-e", "stderr", "-p"])
+        .arg(folder)
+        .args(["-c", "nginx.conf"]);
+    Daemon::start("nginx", &mut command, folder)
+}
+
+fn nginx_conf(upstream: &str, dressed: u16, plain: u16) -> String {
+    let headers = "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header X-Forwarded-Port $server_port;
+            proxy_set_header X-Request-Id $request_id;
+            add_header X-Request-Id $request_id;";
+    let server = |port: u16, headers: &str| {
+        format!(
+            "server {{
+        listen 127.0.0.1:{port} backlog=4096;
+        location / {{
+            proxy_pass http://app;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
+            proxy_set_header Host $host;
+            {headers}
+        }}
+    }}"
+        )
+    };
+    let (dressed, plain) = (server(dressed, headers), server(plain, ""));
+    format!(
+        "daemon off;
+master_process off;
+pid nginx.pid;
+error_log stderr error;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    keepalive_requests 100000000;
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    upstream app {{
+        server {upstream}:5000;
+        keepalive 512;
+        keepalive_requests 100000000;
+    }}
+    {dressed}
+    {plain}
+}}
+"
+    )
+}
+
+async fn wrk(load: &Load, proxy: &str, host: &str, core: usize, time: Duration) -> Result<Measured> {
+    let mut command = Command::new("taskset");
+    command.args(["-c", &core.to_string(), "wrk", "--latency", "-t1"]);
+    command.args([format!("-c{}", load.connections), format!("-d{}s", time.as_secs())]);
+    command.args(["-H", &format!("Host: {host}")]);
+    if load.is_new_each_time {
+        command.args(["-H", "Connection: close"]);
+    }
+    let said = run(command.arg(format!("http://{proxy}/"))).await?;
+    if let Some(line) = said.lines().find(|line| line.contains("Non-2xx") || line.contains("Socket errors")) {
+        bail!("requests through {proxy} failed: {}", line.trim());
+    }
+    let value = |name: &str| said.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim);
+    let rate = value("Requests/sec:").and_then(|text| text.parse().ok());
+    let p99 = value("99%").and_then(milliseconds);
+    match (rate, p99) {
+        (Some(requests_per_second), Some(p99_milliseconds)) => Ok(Measured { requests_per_second, p99_milliseconds }),
+        _ => bail!("wrk says something else than expected:\n{said}"),
+    }
+}
+
+/// `1.40ms`, `812.00us` or `1.02s`.
+fn milliseconds(text: &str) -> Option<f64> {
+    let (number, factor) = match text {
+        _ if text.ends_with("us") => (text.strip_suffix("us")?, 1e-3),
+        _ if text.ends_with("ms") => (text.strip_suffix("ms")?, 1.0),
+        _ => (text.strip_suffix('s')?, 1e3),
+    };
+    Some(number.parse::<f64>().ok()? * factor)
+}

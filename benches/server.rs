@@ -1,0 +1,91 @@
+//! The real release binary, on free ports, with a data directory of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::machine::field;
+use crate::process::Daemon;
+
+/// How long it may take until it serves.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+
+/// What the ready file says.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Addresses {
+    /// The REST API.
+    pub api: String,
+    /// git over SSH.
+    pub ssh: String,
+    /// The router.
+    pub http: String,
+}
+
+/// A running server. Dropped, it is stopped.
+#[derive(Debug)]
+pub struct Server {
+    daemon: Option<Daemon>,
+    /// Where it answers; other ports after each start.
+    pub addresses: Addresses,
+    folder: PathBuf,
+}
+
+impl Server {
+    /// Starts it below `folder`.
+    pub async fn start(folder: &Path) -> Result<Self> {
+        let (daemon, addresses) = start(folder).await?;
+        Ok(Self { daemon: Some(daemon), addresses, folder: folder.to_owned() })
+    }
+
+    /// Stops it and starts it again with the same data.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.daemon = None;
+        let (daemon, addresses) = start(&self.folder).await?;
+        (self.daemon, self.addresses) = (Some(daemon), addresses);
+        Ok(())
+    }
+
+    /// Its data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.daemon.as_ref().map_or(0, Daemon::pid)
+    }
+
+    /// Its resident memory in MiB: all of it, and what of that is not backed by a file (proc(5)).
+    pub fn resident(&self) -> Result<(f64, f64)> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let mib = |name: &str| -> Result<f64> {
+            let kib = field(&status, name).and_then(|text| text.strip_suffix(" kB"));
+            Ok(kib.with_context(|| format!("no {name} of the server"))?.trim().parse::<f64>()? / 1024.0)
+        };
+        Ok((mib("VmRSS")?, mib("RssAnon")?))
+    }
+}
+
+/// Starts the server and waits until it serves.
+async fn start(folder: &Path) -> Result<(Daemon, Addresses)> {
+    let ready = folder.join("ready.json");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
+    // Defaults are measured, whatever this shell has set; only the engine is the caller's.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("SLIPWAY_") && name != "SLIPWAY_DOCKER_HOST" {
+            command.env_remove(name.as_ref());
+        }
+    }
+    command.current_dir(folder).arg("serve").arg("--data-dir").arg(folder.join("data")).arg("--ready-file").arg(&ready);
+    for listener in ["api", "ssh", "http", "https"] {
+        command.arg(format!("--{listener}-addr")).arg("127.0.0.1:0");
+    }
+    let mut daemon = Daemon::start("slipway", &mut command, folder)?;
+    let addresses = async || serde_json::from_slice(&std::fs::read(&ready).ok()?).ok();
+    let addresses = daemon.until(READY_LIMIT, addresses).await?;
+    Ok((daemon, addresses))
+}
