@@ -10,6 +10,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use crate::hand::{Hand, under_requests};
 use crate::repo::{Repo, init_bare};
 use crate::report::{Aim, Row, Section, Steps, Unit};
+use crate::sshd::KEY_EXCHANGE;
 use crate::stats::{Samples, Side, sides};
 use crate::world::World;
 
@@ -54,7 +55,8 @@ pub async fn measure(world: &World) -> Result<Section> {
              through the router. By hand: `git push` to a bare repository over OpenSSH's sshd, `git archive | docker \
              build` ({}), `docker run -p`, then the same until its first 200. Both are asked every 10 ms from beginning \
              to end, by hand the old container until the new one runs. Stopping the old container is not part of either \
-             figure.",
+             figure. The key exchange of SSH is {KEY_EXCHANGE} on both sides; the one that two OpenSSH choose by default \
+             is slower.",
             world.docker.builder
         ),
         baseline: "by hand",

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tokio::process::Command;
 
-use crate::process::{outcome, run};
+use crate::process::run;
 
 /// The sample app without its `RUN`: what is built is a changed file in a new layer.
 const DOCKERFILE: &str = "FROM slipway/stack:slipway-12-run
@@ -103,12 +103,6 @@ impl Repo {
     /// A git command that is to succeed; yields its output.
     pub async fn git(&self, arguments: &[&str]) -> Result<String> {
         run(&mut self.command(arguments)).await
-    }
-
-    /// A git command that may fail: whether it succeeded, and its standard error.
-    pub async fn try_git(&self, arguments: &[&str]) -> Result<(bool, String)> {
-        let (succeeded, _, err) = outcome(&mut self.command(arguments)).await?;
-        Ok((succeeded, err))
     }
 
     /// A git command, away from the configuration of this machine.

@@ -14,6 +14,9 @@ use crate::process::{Daemon, free_port, listens, run};
 /// sshd refuses to start without this folder when it runs as root; the package makes it only as the service starts.
 const PRIVILEGE_FOLDER: &str = "/run/sshd";
 
+/// What both servers have.
+pub const KEY_EXCHANGE: &str = "curve25519-sha256";
+
 /// The person's key, which both servers know.
 #[derive(Debug)]
 pub struct Key {
@@ -33,10 +36,14 @@ impl Key {
     }
 
     /// The ssh command that git is to use: this key, and nothing of whoever runs this.
+    ///
+    /// The key exchange is the same on both sides: left to themselves, two OpenSSH take one that costs them 150 ms more
+    /// than the one that both sides have.
     pub fn ssh_command(&self) -> String {
         let quoted = |path: &Path| format!("'{}'", path.display());
         format!(
             "ssh -F none -i {} -o IdentitiesOnly=yes -o IdentityAgent=none -o BatchMode=yes \
+             -o KexAlgorithms={KEY_EXCHANGE} \
              -o StrictHostKeyChecking=accept-new -o GlobalKnownHostsFile=/dev/null -o UserKnownHostsFile={}",
             quoted(&self.file),
             quoted(&self.known_hosts)
