@@ -10,7 +10,7 @@ use crate::build::{BuildRequest, Plan};
 use crate::git::{self, Source};
 use crate::model::{App, Build, BuildId, BuildKind, Formation, OperationKind, Release, Step, User};
 use crate::release::{self, Change, Contents, Parts};
-use crate::rollout::{Scope, Target};
+use crate::rollout::{Event, Scope, Target};
 use crate::store::builds::{self, BuildResult, NewBuild};
 use crate::store::{StoreError, configs, formations, releases};
 
@@ -184,7 +184,7 @@ impl Platform {
         if let Some(build) = &contents.build {
             let formation = self.formation_for(app, build, out).await?;
             let target = target(app, &contents)?;
-            let progress = |line: &str| out.line(line);
+            let progress = |event: Event<'_>| out.tell(event);
             self.0.rollouts.run(&mut live.journal, &target, &formation, Scope::Replace, &progress).await?;
         }
         release.status = crate::model::ReleaseStatus::Deployed;

@@ -41,6 +41,7 @@ pub use formation::InstanceView;
 pub use operations::{Live, OwnedOperations, Progress};
 pub use users::NewAccount;
 
+pub use crate::rollout::Event;
 pub use crate::store::Page;
 
 /// What the verbs need to know about this installation.

@@ -9,6 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{AppHandle, Error, Platform};
 use crate::model::{App, Operation, OperationId, OperationKind, OperationStatus, Timestamp};
+use crate::rollout::Event;
 use crate::store::{Journal, StoreError, apps, operations};
 
 /// Between two signs of life of a running operation.
@@ -18,13 +19,13 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How long a change waits for the one before it.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
-/// Takes lines for whoever watches an operation: a pusher, or nobody.
+/// Takes what there is to tell for whoever watches an operation: a pusher, or nobody.
 #[derive(Clone)]
-pub struct Progress(Arc<dyn Fn(&str) + Send + Sync>);
+pub struct Progress(Arc<dyn Fn(Event<'_>) + Send + Sync>);
 
 impl Progress {
-    /// Lines go to `sink`, which must neither block for long nor fail.
-    pub fn new(sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
+    /// Everything goes to `sink`, which must neither block for long nor fail.
+    pub fn new(sink: impl Fn(Event<'_>) + Send + Sync + 'static) -> Self {
         Self(Arc::new(sink))
     }
 
@@ -35,7 +36,12 @@ impl Progress {
 
     /// One line.
     pub fn line(&self, text: &str) {
-        (self.0)(text);
+        self.tell(Event::Line(text));
+    }
+
+    /// Whatever there is to tell.
+    pub fn tell(&self, event: Event<'_>) {
+        (self.0)(event);
     }
 }
 

@@ -89,14 +89,23 @@ const QUEUED_BYTES: usize = 4 << 20;
 /// Lines beyond 4 MiB that the pusher has not taken yet are left out, and a line says how many.
 #[derive(Clone)]
 pub struct Progress {
-    lines: mpsc::UnboundedSender<String>,
+    lines: mpsc::UnboundedSender<Said>,
     fill: Arc<Fill>,
+}
+
+/// What comes out of a [`Progress`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// A line for the pusher.
+    Line(String),
+    /// The release serves: the reference is to move, even if the server dies now.
+    Released,
 }
 
 /// The other end of a [`Progress`].
 #[derive(Debug)]
 pub struct ProgressLines {
-    lines: mpsc::UnboundedReceiver<String>,
+    lines: mpsc::UnboundedReceiver<Said>,
     fill: Arc<Fill>,
 }
 
@@ -130,8 +139,13 @@ impl Progress {
             // The count of an empty line is not 0, or empty lines would be free.
             self.fill.bytes.fetch_add(line.len() + 1, Ordering::Relaxed);
             // Nobody listens any more: the push is over.
-            let _ = self.lines.send(line);
+            let _ = self.lines.send(Said::Line(line));
         }
+    }
+
+    /// The release serves; from here on the push is taken, whatever happens to the server.
+    pub fn released(&self) {
+        let _ = self.lines.send(Said::Released);
     }
 }
 
@@ -142,15 +156,16 @@ impl fmt::Debug for Progress {
 }
 
 impl ProgressLines {
-    /// The next line, without its end; `None` once every [`Progress`] is gone, or after [`Self::close`], when all lines
+    /// The next line, without its end, or the word that the release serves; `None` once every [`Progress`] is gone, or after [`Self::close`], when all lines
     /// are taken. Cancel-safe.
-    pub async fn next(&mut self) -> Option<String> {
+    pub async fn next(&mut self) -> Option<Said> {
         match self.lines.recv().await {
-            Some(line) => {
+            Some(Said::Line(line)) => {
                 self.fill.bytes.fetch_sub(line.len() + 1, Ordering::Relaxed);
-                Some(line)
+                Some(Said::Line(line))
             }
-            None => self.fill.take_left_out(),
+            Some(Said::Released) => Some(Said::Released),
+            None => self.fill.take_left_out().map(Said::Line),
         }
     }
 
@@ -175,8 +190,11 @@ mod tests {
 
     async fn rest(mut lines: ProgressLines) -> Vec<String> {
         let mut all = Vec::new();
-        while let Some(line) = lines.next().await {
-            all.push(line);
+        while let Some(said) = lines.next().await {
+            all.push(match said {
+                Said::Line(line) => line,
+                Said::Released => "released".to_owned(),
+            });
         }
         all
     }
@@ -186,9 +204,10 @@ mod tests {
         let (progress, lines) = Progress::channel();
         progress.line("a\nb\n");
         progress.clone().line("");
+        progress.released();
         progress.line("c\r\n");
         drop(progress);
-        assert_eq!(rest(lines).await, ["a", "b", "", "c"]);
+        assert_eq!(rest(lines).await, ["a", "b", "", "released", "c"]);
     }
 
     #[tokio::test]
@@ -206,7 +225,7 @@ mod tests {
         let long = "x".repeat(1 << 20);
         (0..9).for_each(|_| progress.line(&long));
         for _ in 0..3 {
-            assert_eq!(lines.next().await.as_deref(), Some(long.as_str()));
+            assert_eq!(lines.next().await, Some(Said::Line(long.clone())));
         }
         progress.line("end");
         drop(progress);

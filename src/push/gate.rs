@@ -13,7 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::backend::{Progress, ProgressLines, Push, PushBackend, Rejected};
+use super::backend::{Progress, ProgressLines, Push, PushBackend, Rejected, Said};
 use super::refs;
 use super::session::{Claim, Released, Session, Sessions};
 use super::wire::{Frame, HookCall, MAX_CALL};
@@ -232,8 +232,9 @@ impl Answer {
         loop {
             tokio::select! {
                 biased;
-                line = lines.next() => match line {
-                    Some(line) => self.line(&line).await,
+                said = lines.next() => match said {
+                    Some(Said::Line(line)) => self.line(&line).await,
+                    Some(Said::Released) => self.frame(&Frame::Released).await,
                     None => return,
                 },
                 () = returned.cancelled() => lines.close(),

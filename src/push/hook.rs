@@ -49,11 +49,13 @@ fn call_server() -> Result<u8, String> {
 
 /// Shows frames until the server has decided.
 fn follow(stream: &mut impl Read) -> Result<u8, String> {
+    let mut is_released = false;
     loop {
         match Frame::read(stream) {
             Ok(Some(Frame::Output(bytes))) => show(&bytes),
-            // Nothing comes behind it that could change the outcome.
-            Ok(Some(Frame::Released)) => return Ok(0),
+            // Nothing comes behind it that could change the outcome, not even the end of the server.
+            Ok(Some(Frame::Released)) => is_released = true,
+            Ok(Some(Frame::Exit(_)) | None) | Err(_) if is_released => return Ok(0),
             Ok(Some(Frame::Exit(code))) => return Ok(code),
             Ok(None) => return Err("Slipway went away during this push. Push again.".to_owned()),
             Err(error) => return Err(format!("Slipway went away during this push ({error}). Push again.")),
@@ -106,6 +108,7 @@ mod tests {
         assert_eq!(outcome(&[Frame::Exit(3)]), Ok(3));
         assert_eq!(outcome(&[Frame::Released, Frame::Exit(1)]), Ok(0));
         assert_eq!(outcome(&[Frame::Released]), Ok(0), "the server may die right after it");
+        assert_eq!(outcome(&[Frame::Released, Frame::Output(b"draining\n".to_vec())]), Ok(0));
         assert!(outcome(&[]).unwrap_err().contains("Push again"));
     }
 }

@@ -19,7 +19,7 @@ mod tests;
 mod transfer;
 mod wire;
 
-pub use backend::{Progress, ProgressLines, Push, PushBackend, PushLease, Rejected};
+pub use backend::{Progress, ProgressLines, Push, PushBackend, PushLease, Rejected, Said};
 pub use hook::run_hook;
 pub use keys::{InvalidHostKey, generate_host_key, parse_host_key};
 pub use refs::DEPLOY_BRANCHES;

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
-use super::{Progress, Rollouts, spec};
+use super::{Event, Progress, Rollouts, spec};
 use crate::engine::{Engine, EngineError, Labels, label};
 use crate::model::{App, AppName, Instance, InstanceId};
 use crate::store::instances;
@@ -13,12 +13,12 @@ impl Rollouts {
     /// logged and left in state draining; the supervisor comes back to it.
     pub(super) async fn drain(&self, app: &App, old: &[Instance], out: Progress<'_>) {
         let Some(first) = old.first() else { return };
-        out(&format!(
+        out(Event::Line(&format!(
             "-----> Draining v{}: {} instance{}",
             first.version,
             old.len(),
             if old.len() == 1 { "" } else { "s" }
-        ));
+        )));
         let drained = join_all(old.iter().map(|instance| self.drain_one(instance))).await;
         for (instance, result) in old.iter().zip(drained) {
             if let Err(error) = result {

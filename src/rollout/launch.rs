@@ -3,7 +3,7 @@
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::probe::Probe;
-use super::{Progress, RolloutError, Rollouts, Target, spec};
+use super::{Event, Progress, RolloutError, Rollouts, Target, spec};
 use crate::engine::Container;
 use crate::model::{Formation, Instance};
 use crate::store::instances;
@@ -22,7 +22,7 @@ impl Rollouts {
         }
         let mut counts = Formation::default();
         planned.iter().for_each(|i| *counts.0.entry(i.process.clone()).or_default() += 1);
-        out(&format!("-----> Launching v{}: {counts}", target.release.version));
+        out(Event::Line(&format!("-----> Launching v{}: {counts}", target.release.version)));
         let mut tx = self.0.store.begin().await?;
         for instance in planned {
             instances::insert(&mut *tx, instance).await?;

@@ -84,8 +84,17 @@ pub enum RolloutError {
     Journal(#[from] JournalError),
 }
 
-/// Takes a line for whoever waits for the rollout.
-pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
+/// What a rollout tells whoever waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A line to read.
+    Line(&'a str),
+    /// The switch is made: whatever comes now, the new release serves.
+    Switched,
+}
+
+/// Takes what a rollout tells; must neither block nor fail.
+pub type Progress<'a> = &'a (dyn Fn(Event<'_>) + Send + Sync);
 
 /// Starts, switches, drains and supervises instances. Cheap to clone.
 #[derive(Clone)]
@@ -157,13 +166,14 @@ impl Rollouts {
             return Err(error);
         }
         if !plan.start.is_empty() {
-            out(&format!("       healthy after {:.1} s", began.elapsed().as_secs_f64()));
+            out(Event::Line(&format!("       healthy after {:.1} s", began.elapsed().as_secs_f64())));
         }
         journal.step(Step::Switch).await?;
         if let Err(error) = self.switch(journal, target, formation, &plan).await {
             self.unwind(target.app.id, &journal.operation().id).await;
             return Err(error);
         }
+        out(Event::Switched);
         journal.pause().await;
         self.publish_until_done(&target.app).await;
         self.drain(&target.app, &plan.stop, out).await;

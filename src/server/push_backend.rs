@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{AppName, User, Username};
-use crate::platform::{self, Deployed, Error, Platform, PushRequest};
+use crate::platform::{self, Deployed, Error, Event, Platform, PushRequest};
 use crate::push::{Progress, Push, PushBackend, PushLease, Rejected};
 
 /// The platform as the SSH door sees it.
@@ -68,7 +68,10 @@ impl PushBackend for Backend {
         progress: Progress,
         cancel: CancellationToken,
     ) -> Result<Box<dyn PushLease>, Rejected> {
-        let out = platform::Progress::new(move |line| progress.line(line));
+        let out = platform::Progress::new(move |event| match event {
+            Event::Line(line) => progress.line(line),
+            Event::Switched => progress.released(),
+        });
         let deployed = async { self.0.push(self.request(push).await?, out, cancel).await };
         match deployed.await {
             Ok(deployed) => Ok(Box::new(Lease(deployed))),
