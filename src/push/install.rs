@@ -9,6 +9,9 @@ use std::time::Duration;
 /// How long the hook may take to say that it is run outside of a push.
 const RUN_LIMIT: Duration = Duration::from_secs(10);
 
+/// Between two tries to run a hook that is still open for writing somewhere.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
+
 /// Writes the pre-receive hook, by a rename, so that a push that is just starting sees the old one or the new one; yields
 /// its path.
 pub(super) fn pre_receive(folder: &Path, program: &Path) -> io::Result<PathBuf> {
@@ -37,7 +40,17 @@ pub(super) async fn check(path: &Path) -> io::Result<()> {
     let mut command = tokio::process::Command::new(path);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let ended = tokio::time::timeout(RUN_LIMIT, command.status()).await;
+    let run = async {
+        loop {
+            match command.status().await {
+                // A process that another thread was starting while the hook was written has it open for writing until
+                // it executes its own program.
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => tokio::time::sleep(BUSY_PAUSE).await,
+                ended => return ended,
+            }
+        }
+    };
+    let ended = tokio::time::timeout(RUN_LIMIT, run).await;
     let status = ended.map_err(|_| cannot_run(format!("it ran longer than {} s", RUN_LIMIT.as_secs())))?;
     match status.map_err(|error| cannot_run(error.to_string()))?.code() {
         // The shell's words for "not executable" and "not found".
