@@ -19,13 +19,13 @@ const LOOKS: usize = 20;
 /// In MiB.
 const AGREEMENT: f64 = 0.1;
 
-/// Measures. The first figure is of the server as the other measurements left it.
+/// Measures.
 pub async fn measure(world: &mut World) -> Result<Section> {
-    let (resident, private) = world.server.resident()?;
+    let (resident, private) = world.server.resident_after_pushes()?;
     let [worked, worked_private] = [resident, private].map(|value| [value].into_iter().collect::<Samples>());
     let (mut all, mut anonymous) = (Samples::default(), Samples::default());
     for _ in 0..ROUNDS {
-        world.server.restart().await?;
+        world.server.restart(None).await?;
         sleep(SETTLE).await;
         let (resident, private) = settled(world).await?;
         all.push(resident);
@@ -36,13 +36,13 @@ pub async fn measure(world: &mut World) -> Result<Section> {
         how:
             "`VmRSS` of the server's only process, 10 s after its start and once it stays the same, with three apps of \
               which two run. The part that is not backed by a file is `RssAnon`; the rest is the program itself, which \
-              the kernel can drop. The last two lines are of the process that all measurements above were taken with, right after them."
+              the kernel can drop. The last two lines are of the process that took all pushes and rollbacks above, right after them."
                 .to_owned(),
         baseline: "",
         rows: vec![
             Row::alone("resident, idle", Unit::Mebibytes, all).aim(Aim::AtMost(40.0)),
             Row::alone("of that not backed by a file", Unit::Mebibytes, anonymous),
-            Row::alone("resident after the run", Unit::Mebibytes, worked),
+            Row::alone("resident after all pushes", Unit::Mebibytes, worked),
             Row::alone("of that not backed by a file", Unit::Mebibytes, worked_private),
         ],
         steps: Vec::new(),

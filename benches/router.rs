@@ -13,11 +13,9 @@ use crate::report::{Aim, Row, Section, Unit};
 use crate::stats::{Samples, sides};
 use crate::world::{World, host};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 /// One measurement of one proxy.
-const RUN: Duration = Duration::from_secs(4);
-/// Of the kernel's accounts (`USER_HZ`), the same on every architecture that Slipway runs on.
-const TICKS_PER_SECOND: f64 = 100.0;
+const RUN: Duration = Duration::from_secs(2);
 const WARM_UP: Duration = Duration::from_secs(1);
 
 /// A kind of load.
@@ -38,13 +36,13 @@ const LOADS: [Load; 3] = [
 /// What came of one run of wrk.
 struct Measured {
     requests_per_second: f64,
-    /// For each second that the proxy's core was at work.
-    requests_per_busy_second: f64,
+    /// For each second of time on a core that the proxy itself took.
+    requests_per_cpu_second: f64,
     p99_milliseconds: f64,
 }
 
 /// Measures.
-pub async fn measure(world: &World) -> Result<Section> {
+pub async fn measure(world: &mut World) -> Result<Section> {
     let (core, other_core) = two_cores()?;
     let (address, upstream) = world.docker.instance(&world.nginx).await?;
     let folder = world.path("proxy");
@@ -53,26 +51,28 @@ pub async fn measure(world: &World) -> Result<Section> {
     fs::write(folder.join("nginx.conf"), nginx_conf(&address, dressed, plain))?;
     let mut nginx = start_nginx(&folder, core).await?;
     nginx.until(Duration::from_secs(10), || listens(plain)).await?;
-    pin(world.server.pid(), &core.to_string()).await?;
-    pin(upstream, &other_core.to_string()).await?;
-    let slipway = world.server.addresses.http.clone();
-    let proxies = [slipway, format!("127.0.0.1:{dressed}"), format!("127.0.0.1:{plain}")];
+    // Started on its core, as nginx is: both decide by that how many threads they work with.
+    world.server.restart(Some(core)).await?;
+    world.page(&world.nginx)?.until("any").await?;
+    pin(upstream, other_core).await?;
+    let slipway = Proxy { address: world.server.addresses.http.clone(), pid: world.server.pid() };
+    let nginx_at = |port: u16| Proxy { address: format!("127.0.0.1:{port}"), pid: nginx.pid() };
+    let proxies = [slipway, nginx_at(dressed), nginx_at(plain)];
     let mut rows = Vec::new();
     let host = host(&world.nginx);
-    let bench = Bench { proxies, host, core, other_core };
+    let bench = Bench { proxies, host, core: other_core };
     for load in &LOADS {
         rows.extend(bench.measure(load).await?);
     }
-    pin(world.server.pid(), &format!("{core},{other_core}")).await?;
     Ok(Section {
         title: "Requests through the router",
         how: "The upstream is an nginx with a body of 68 bytes, deployed to Slipway as a Dockerfile app; both proxies \
-              send requests to that one container. Proxy on one core, wrk and upstream on the other, keep-alive on both \
+              send requests to that one container. The proxy is started on one core, wrk and upstream on the other, keep-alive on both \
               sides of the proxy. The nginx of the baseline has one worker and does the same work: it sets `Host`, \
               `X-Forwarded-For`, `-Proto`, `-Port` and `X-Request-Id`, and says the latter to the client. The lines \
-              marked \"bare\" compare with an nginx that sets nothing but `Host`. Where wrk and the upstream are busier than \
-              the faster proxy, requests per second say less about it than requests for each second that the proxy's core \
-              was at work, the kernel's part included."
+              marked \"bare\" compare with an nginx that sets nothing but `Host`. Where wrk and the upstream \
+              are busier than the proxy, or the machine has other work, requests per second say less about a proxy than \
+              requests for each second that its process ran."
             .to_owned(),
         baseline: "nginx",
         rows,
@@ -80,13 +80,19 @@ pub async fn measure(world: &World) -> Result<Section> {
     })
 }
 
-/// Who is measured, and where.
+/// Who is measured.
+struct Proxy {
+    address: String,
+    pid: u32,
+}
+
+/// Who is measured, and from where.
 struct Bench {
     /// Slipway, nginx that does the same, nginx that does less.
-    proxies: [String; 3],
+    proxies: [Proxy; 3],
     host: String,
+    /// Where wrk runs.
     core: usize,
-    other_core: usize,
 }
 
 impl Bench {
@@ -104,7 +110,7 @@ impl Bench {
             for number in order {
                 let measured = self.wrk(load, &self.proxies[number], RUN).await?;
                 rates[number].push(measured.requests_per_second);
-                capacities[number].push(measured.requests_per_busy_second);
+                capacities[number].push(measured.requests_per_cpu_second);
                 p99s[number].push(measured.p99_milliseconds);
             }
         }
@@ -117,51 +123,53 @@ impl Bench {
             let has_aim = !load.is_new_each_time && kind.is_empty();
             let aimed = |row: Row| if has_aim { row.aim(Aim::RatioAtLeast(0.85)) } else { row };
             rows.push(aimed(row("requests/s", Unit::PerSecond, &rates)));
-            rows.push(aimed(row("requests per busy core second", Unit::PerSecond, &capacities)));
+            rows.push(aimed(row("requests per CPU second", Unit::PerSecond, &capacities)));
             rows.push(row("p99", Unit::FineMilliseconds, &p99s));
         }
         Ok(rows)
     }
 
-    async fn wrk(&self, load: &Load, proxy: &str, time: Duration) -> Result<Measured> {
+    async fn wrk(&self, load: &Load, proxy: &Proxy, time: Duration) -> Result<Measured> {
         let mut command = Command::new("taskset");
-        command.args(["-c", &self.other_core.to_string(), "wrk", "--latency", "-t1"]);
+        command.args(["-c", &self.core.to_string(), "wrk", "--latency", "-t1"]);
         command.args([format!("-c{}", load.connections), format!("-d{}s", time.as_secs())]);
         command.args(["-H", &format!("Host: {}", self.host)]);
         if load.is_new_each_time {
             command.args(["-H", "Connection: close"]);
         }
-        let busy = busy_seconds(self.core)?;
-        let said = run(command.arg(format!("http://{proxy}/"))).await?;
-        let busy = busy_seconds(self.core)? - busy;
+        let began = cpu_seconds(proxy.pid)?;
+        let said = run(command.arg(format!("http://{}/", proxy.address))).await?;
+        let cpu = cpu_seconds(proxy.pid)? - began;
         if let Some(line) = said.lines().find(|line| line.contains("Non-2xx") || line.contains("Socket errors")) {
-            bail!("requests through {proxy} failed: {}", line.trim());
+            bail!("requests through {} failed: {}", proxy.address, line.trim());
         }
         let value = |name: &str| said.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim);
         let rate = value("Requests/sec:").and_then(|text| text.parse::<f64>().ok());
         let (Some(requests_per_second), Some(p99_milliseconds)) = (rate, value("99%").and_then(milliseconds)) else {
             bail!("wrk says something else than expected:\n{said}");
         };
-        let requests_per_busy_second = requests_per_second * time.as_secs_f64() / busy;
-        Ok(Measured { requests_per_second, requests_per_busy_second, p99_milliseconds })
+        let requests_per_cpu_second = requests_per_second * time.as_secs_f64() / cpu;
+        Ok(Measured { requests_per_second, requests_per_cpu_second, p99_milliseconds })
     }
 }
 
-/// How long a core has done anything since the machine was started (proc(5), `/proc/stat`).
-fn busy_seconds(core: usize) -> Result<f64> {
-    let stat = std::fs::read_to_string("/proc/stat")?;
-    let name = format!("cpu{core} ");
-    let line = stat.lines().find_map(|line| line.strip_prefix(&name)).context("/proc/stat does not list the core")?;
-    let ticks = line.split_whitespace().map(str::parse).collect::<Result<Vec<f64>, _>>()?;
-    // user, nice, system, idle, iowait, irq, softirq, steal; the two after that are part of the first two.
-    let busy: f64 =
-        ticks.iter().enumerate().filter(|(column, _)| !matches!(column, 3 | 4 | 8..)).map(|(_, ticks)| ticks).sum();
-    Ok(busy / TICKS_PER_SECOND)
+/// How long a process has run on a core, in all its threads (`schedstat`, in nanoseconds).
+///
+/// Unlike requests per second this says the same whatever else the machine does, and whether or not wrk and the upstream
+/// keep up with the proxy.
+fn cpu_seconds(pid: u32) -> Result<f64> {
+    let mut nanoseconds = 0.0;
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end meanwhile.
+        let stat = std::fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
+        nanoseconds += stat.split(' ').next().unwrap_or_default().parse().unwrap_or(0.0);
+    }
+    Ok(nanoseconds / 1e9)
 }
 
-/// Lets a process, all its threads and all that they start run on these cores only.
-async fn pin(pid: u32, cores: &str) -> Result<()> {
-    run(Command::new("taskset").args(["-a", "-c", "-p", cores, &pid.to_string()])).await.map(drop)
+/// Lets a process, all its threads and all that they start run on this core only.
+async fn pin(pid: u32, core: usize) -> Result<()> {
+    run(Command::new("taskset").args(["-a", "-c", "-p", &core.to_string(), &pid.to_string()])).await.map(drop)
 }
 
 async fn start_nginx(folder: &Path, core: usize) -> Result<Daemon> {

@@ -31,19 +31,23 @@ pub struct Server {
     /// Where it answers; other ports after each start.
     pub addresses: Addresses,
     folder: PathBuf,
+    /// Its resident memory when it was first stopped.
+    worked: Option<(f64, f64)>,
 }
 
 impl Server {
     /// Starts it below `folder`.
     pub async fn start(folder: &Path) -> Result<Self> {
-        let (daemon, addresses) = start(folder).await?;
-        Ok(Self { daemon: Some(daemon), addresses, folder: folder.to_owned() })
+        let (daemon, addresses) = start(folder, None).await?;
+        Ok(Self { daemon: Some(daemon), addresses, folder: folder.to_owned(), worked: None })
     }
 
-    /// Stops it and starts it again with the same data.
-    pub async fn restart(&mut self) -> Result<()> {
+    /// Stops it and starts it again with the same data, on one core if one is named.
+    pub async fn restart(&mut self, core: Option<usize>) -> Result<()> {
+        let resident = self.resident()?;
+        self.worked.get_or_insert(resident);
         self.daemon = None;
-        let (daemon, addresses) = start(&self.folder).await?;
+        let (daemon, addresses) = start(&self.folder, core).await?;
         (self.daemon, self.addresses) = (Some(daemon), addresses);
         Ok(())
     }
@@ -58,6 +62,11 @@ impl Server {
         self.daemon.as_ref().map_or(0, Daemon::pid)
     }
 
+    /// As [`Server::resident`], of the process that took all pushes.
+    pub fn resident_after_pushes(&self) -> Result<(f64, f64)> {
+        self.worked.map_or_else(|| self.resident(), Ok)
+    }
+
     /// Its resident memory in MiB: all of it, and what of that is not backed by a file (proc(5)).
     pub fn resident(&self) -> Result<(f64, f64)> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
@@ -70,9 +79,20 @@ impl Server {
 }
 
 /// Starts the server and waits until it serves.
-async fn start(folder: &Path) -> Result<(Daemon, Addresses)> {
-    let ready = folder.join("ready.json");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_slipway"));
+async fn start(folder: &Path, core: Option<usize>) -> Result<(Daemon, Addresses)> {
+    let (program, ready) = (env!("CARGO_BIN_EXE_slipway"), folder.join("ready.json"));
+    // Nobody shall read the addresses of the server before it.
+    if ready.exists() {
+        std::fs::remove_file(&ready)?;
+    }
+    let mut command = match core {
+        None => Command::new(program),
+        Some(core) => {
+            let mut command = Command::new("taskset");
+            command.args(["-c", &core.to_string(), program]);
+            command
+        }
+    };
     // Defaults are measured, whatever this shell has set; only the engine is the caller's.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
