@@ -57,7 +57,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// SQLite in the data directory, or PostgreSQL.
     pub database_url: DatabaseUrl,
-    /// All REST doors, `/healthz`, `/metrics`. Port 0 takes a free one, here and below.
+    /// All REST doors and `/healthz`. Port 0 takes a free one, here and below.
     pub api_addr: SocketAddr,
     /// Git over SSH.
     pub ssh_addr: SocketAddr,
