@@ -1,14 +1,16 @@
-//! Who may do what: an [`AppHandle`] is the proof that somebody may work with an app.
+//! Who may do what: a handle is the proof that somebody may work with an app.
 
 use super::{Error, Platform};
 use crate::model::{App, User};
-use crate::store::apps;
+use crate::store::{apps, collaborators};
 
-/// An app together with somebody who may use it. Every verb on an app takes one, so that no door can forget to ask.
+/// An app together with somebody who may use it: its owner, a collaborator or an administrator. Every verb on an app
+/// takes one, so that no door can forget to ask.
 #[derive(Debug, Clone)]
 pub struct AppHandle {
     app: App,
     user: User,
+    is_owner: bool,
 }
 
 impl AppHandle {
@@ -21,10 +23,50 @@ impl AppHandle {
     pub fn user(&self) -> &User {
         &self.user
     }
+
+    /// The handle for what collaborators may not do: delete, share, give away (Deis, spec §1.9).
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] when the user is a collaborator.
+    pub fn as_owner(&self) -> Result<OwnerHandle, Error> {
+        if self.is_owner { Ok(OwnerHandle(self.clone())) } else { Err(Error::Forbidden) }
+    }
+}
+
+/// An app together with its owner or an administrator.
+#[derive(Debug, Clone)]
+pub struct OwnerHandle(AppHandle);
+
+impl OwnerHandle {
+    /// The same with less right.
+    pub fn handle(&self) -> &AppHandle {
+        &self.0
+    }
+
+    /// The app.
+    pub fn app(&self) -> &App {
+        &self.0.app
+    }
+
+    /// Who uses it.
+    pub fn user(&self) -> &User {
+        &self.0.user
+    }
+}
+
+/// Somebody who may do everything to everybody's things.
+#[derive(Debug, Clone)]
+pub struct Administrator(User);
+
+impl Administrator {
+    /// Who it is.
+    pub fn user(&self) -> &User {
+        &self.0
+    }
 }
 
 impl Platform {
-    /// The app of that name, for `user`: its owner and administrators may use it.
+    /// The app of that name, for `user`: its owner, its collaborators and administrators may use it.
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is no such app or it is being destroyed, [`Error::Forbidden`] when it is somebody
@@ -32,9 +74,18 @@ impl Platform {
     pub async fn app(&self, user: &User, name: &str) -> Result<AppHandle, Error> {
         let app = apps::by_name(self.0.store.pool(), name).await?.filter(|app| !app.is_destroying);
         let app = app.ok_or_else(|| Error::NotFound(format!("app '{name}'")))?;
-        if app.owner_id != user.id && !user.is_superuser {
+        let is_owner = app.owner_id == user.id || user.is_superuser;
+        if !is_owner && !collaborators::contains(self.0.store.pool(), app.id, user.id).await? {
             return Err(Error::Forbidden);
         }
-        Ok(AppHandle { app, user: user.clone() })
+        Ok(AppHandle { app, user: user.clone(), is_owner })
+    }
+
+    /// The proof that a user is an administrator.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub fn administrator(&self, user: &User) -> Result<Administrator, Error> {
+        if user.is_superuser { Ok(Administrator(user.clone())) } else { Err(Error::Forbidden) }
     }
 }

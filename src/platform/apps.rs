@@ -3,7 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use super::operations::{Live, Progress};
-use super::{AppHandle, Error, Listing, Platform, names};
+use super::{AppHandle, Error, Listing, OwnerHandle, Platform, names};
 use crate::engine::EngineError;
 use crate::model::{App, AppId, AppName, ConfigVars, Formation, Limits, OperationKind, ReleaseStatus, Step, User};
 use crate::release::Change;
@@ -95,8 +95,8 @@ impl Platform {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the engine is away; what is left is removed as soon as it is back.
-    pub async fn destroy_app(&self, handle: &AppHandle) -> Result<(), Error> {
-        let (platform, handle) = (self.clone(), handle.clone());
+    pub async fn destroy_app(&self, handle: &OwnerHandle) -> Result<(), Error> {
+        let (platform, handle) = (self.clone(), handle.handle().clone());
         self.owned(async move {
             let cancel = CancellationToken::new();
             let mut live = platform.begin(OperationKind::Destroy, &handle, &Progress::none(), &cancel).await?;

@@ -32,7 +32,7 @@ use crate::model::Registration;
 use crate::rollout::Rollouts;
 use crate::store::Store;
 
-pub use access::AppHandle;
+pub use access::{Administrator, AppHandle, OwnerHandle};
 pub use apps::AppView;
 pub use config_vars::ConfigChange;
 pub use deploy::{Deployed, PushRequest};

@@ -5,6 +5,7 @@
 
 pub mod apps;
 pub mod builds;
+pub mod collaborators;
 pub mod configs;
 mod database;
 mod error;

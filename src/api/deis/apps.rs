@@ -8,7 +8,7 @@ use super::auth::Caller;
 use super::body::Fields;
 use super::error::Error;
 use super::page::{PageOf, Paging};
-use super::path::AppInPath;
+use super::path::{AppInPath, OwnAppInPath};
 use super::wire;
 use crate::model::{APP_NAME_MAX, AppName, InvalidAppName};
 use crate::platform::Platform;
@@ -43,7 +43,7 @@ pub(super) async fn show(
 /// `DELETE /apps/<app>`
 pub(super) async fn destroy(
     State(platform): State<Platform>,
-    AppInPath(handle): AppInPath,
+    OwnAppInPath(handle): OwnAppInPath,
 ) -> Result<StatusCode, Error> {
     platform.destroy_app(&handle).await?;
     Ok(StatusCode::NO_CONTENT)

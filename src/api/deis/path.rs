@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::auth::Caller;
 use super::error::Error;
 use crate::model::AppName;
-use crate::platform::{AppHandle, Platform};
+use crate::platform::{AppHandle, OwnerHandle, Platform};
 
 /// Parameters of the path. What cannot be one of them names nothing: 404.
 pub(super) struct InPath<T>(pub T);
@@ -37,5 +37,17 @@ impl FromRequestParts<Platform> for AppInPath {
         let InPath(AppParameter { app }) = InPath::from_request_parts(parts, platform).await?;
         let name: AppName = app.parse().map_err(|_| Error::NotFound)?;
         Ok(Self(platform.app(&user, name.as_str()).await?))
+    }
+}
+
+/// The same in the hands of its owner or an administrator: for what collaborators may not do (spec §1.9).
+pub(super) struct OwnAppInPath(pub OwnerHandle);
+
+impl FromRequestParts<Platform> for OwnAppInPath {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, platform: &Platform) -> Result<Self, Error> {
+        let AppInPath(handle) = AppInPath::from_request_parts(parts, platform).await?;
+        Ok(Self(handle.as_owner()?))
     }
 }
