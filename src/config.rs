@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::model::Registration;
+use crate::model::{BuilderKey, Registration};
 
 pub use options::{ConfigError, Options, Origin};
 pub use settings::{DefaultValue, SETTINGS, Setting};
@@ -71,6 +71,8 @@ pub struct Config {
     pub docker_host: String,
     /// Who may register.
     pub registration: Registration,
+    /// The secret of an operator's own builder, if there is one.
+    pub builder_key: Option<BuilderKey>,
     /// PEM file of certificates that builds trust too; it was there when the configuration was loaded.
     pub build_ca_bundle: Option<PathBuf>,
     /// Where to write the addresses once serving.

@@ -4,6 +4,7 @@
 //! answers with a redirect: the clients that we serve do not follow one.
 
 mod access_log;
+mod client;
 pub mod deis;
 
 use axum::extract::{DefaultBodyLimit, Request};

@@ -315,6 +315,7 @@ fn build_row(world: &World, request: &BuildRequest, built: &Built) -> Build {
         commit: Some(request.source.commit().to_owned()),
         fingerprint: None,
         slug: built.slug.clone(),
+        dockerfile: String::new(),
         procfile: built.procfile.clone(),
         port: built.port,
         created_at: Timestamp::now(),

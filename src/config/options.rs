@@ -218,7 +218,11 @@ fn read_file(path: &Path, must_exist: bool) -> Result<Values, ConfigError> {
 
 /// A value as a message may show it.
 fn shown(setting: &Setting, value: &str) -> String {
-    if setting.flag == "database-url" { parse::without_password(value) } else { value.to_owned() }
+    match setting.flag {
+        "database-url" => parse::without_password(value),
+        "builder-key" => "***".to_owned(),
+        _ => value.to_owned(),
+    }
 }
 
 struct Given(Values);
@@ -270,6 +274,7 @@ impl Given {
             domain: self.get("domain", parse::domain)?,
             docker_host: self.get("docker-host", parse::docker_host)?,
             registration: self.get("registration", parse::registration)?,
+            builder_key: self.maybe("builder-key", parse::builder_key)?,
             build_ca_bundle: self.maybe("build-ca-bundle", parse::existing_file)?,
             ready_file: self.maybe("ready-file", parse::path)?,
             max_push_bytes: self.get("max-push-size", parse::size(1 << 10))?,

@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{DatabaseUrl, Registration};
+use super::{BuilderKey, DatabaseUrl, Registration};
+use crate::model::BUILDER_KEY_MIN;
 
 /// What is wrong with a value.
 type Problem = String;
@@ -48,6 +49,11 @@ pub(super) fn docker_host(text: &str) -> Result<String, Problem> {
         _ => false,
     };
     if is_valid { Ok(text.to_owned()) } else { Err("is neither unix:///PATH nor tcp://HOST:PORT".to_owned()) }
+}
+
+/// The secret of a builder.
+pub(super) fn builder_key(text: &str) -> Result<BuilderKey, Problem> {
+    BuilderKey::new(text).ok_or_else(|| format!("has fewer than {BUILDER_KEY_MIN} characters"))
 }
 
 pub(super) fn database_url(text: &str) -> Result<DatabaseUrl, Problem> {

@@ -189,4 +189,6 @@ pub struct EngineInfo {
     pub memory_bytes: i64,
     /// Where it keeps images and containers.
     pub root_dir: String,
+    /// Labels of the node that it runs on, as its operator set them.
+    pub node_labels: Labels,
 }

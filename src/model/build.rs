@@ -92,6 +92,8 @@ pub struct Build {
     pub fingerprint: Option<String>,
     /// Digest of the slug of a [`BuildKind::Slug`].
     pub slug: Option<String>,
+    /// What was posted as the Dockerfile of a [`BuildKind::Image`]; empty otherwise.
+    pub dockerfile: String,
     /// Process types and commands; empty when the image's own command is all there is.
     pub procfile: Procfile,
     /// The port that the image declares, if it declares exactly one.
@@ -108,10 +110,12 @@ impl Build {
         *process == ProcessType::cmd() && self.kind != BuildKind::Slug || self.procfile.command(process).is_some()
     }
 
-    /// The single process type that a first deploy starts, as Deis scales by default (spec §6); `None` when a slug
-    /// declares no `web`.
+    /// The single process type that a first deploy starts, as Deis scales by default (spec §6): an image's own command
+    /// where no commit is known, else `web` if it is declared; `None` when a slug declares none.
     pub fn default_process(&self) -> Option<ProcessType> {
-        if self.procfile.command(&ProcessType::web()).is_some() {
+        if self.commit.is_none() && self.kind == BuildKind::Image {
+            Some(ProcessType::cmd())
+        } else if self.procfile.command(&ProcessType::web()).is_some() {
             Some(ProcessType::web())
         } else if self.kind != BuildKind::Slug {
             Some(ProcessType::cmd())

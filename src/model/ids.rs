@@ -57,6 +57,8 @@ uuid_ids! {
     ConfigId = "config";
     /// Names a release; people see its version instead.
     ReleaseId = "release";
+    /// Names a push that an operator's own builder reported.
+    PushId = "push";
     /// Names one wanted container. Its engine container carries it as a label.
     InstanceId = "instance";
 }

@@ -38,6 +38,11 @@ impl AppHandle {
 pub struct OwnerHandle(AppHandle);
 
 impl OwnerHandle {
+    /// An app in the hands of whom it belongs to.
+    pub(super) fn of_owner(app: App, owner: &User) -> Self {
+        Self(AppHandle { app, user: owner.clone(), is_owner: true })
+    }
+
     /// The same with less right.
     pub fn handle(&self) -> &AppHandle {
         &self.0

@@ -67,28 +67,31 @@ impl Platform {
         self.app_view(&self.app(owner, name.as_str()).await?).await
     }
 
-    /// The apps that a person may use, in order of creation: administrators may use all.
+    /// The apps that a person may use, in order of creation: their own and those shared with them; administrators may use all.
     pub async fn apps(&self, user: &User, page: Page) -> Result<Listing<AppView>, Error> {
         let pool = self.0.store.pool();
-        let owner = (!user.is_superuser).then_some(user.id);
-        let total = apps::count(pool, owner).await?;
-        let mut entries = Vec::new();
-        for app in apps::list(pool, owner, page).await? {
-            entries.push(self.view(app).await?);
-        }
-        Ok(Listing { total, entries })
+        let viewer = (!user.is_superuser).then_some(user.id);
+        let total = apps::count(pool, viewer).await?;
+        let apps = apps::list(pool, viewer, page).await?;
+        let ids: Vec<AppId> = apps.iter().map(|app| app.id).collect();
+        let mut formations = formations::of_apps(pool, &ids).await?;
+        let entries = apps.into_iter().map(|app| {
+            let formation = formations.remove(&app.id).unwrap_or_default();
+            self.view(app, formation)
+        });
+        Ok(Listing { total, entries: entries.collect() })
     }
 
     /// One app.
     pub async fn app_view(&self, handle: &AppHandle) -> Result<AppView, Error> {
-        let app = apps::by_id(self.0.store.pool(), handle.app().id).await?;
-        self.view(app.ok_or_else(|| Error::NotFound(format!("app '{}'", handle.app().name)))?).await
+        let app = handle.app().clone();
+        let formation = formations::get(self.0.store.pool(), app.id).await?;
+        Ok(self.view(app, formation))
     }
 
-    async fn view(&self, app: App) -> Result<AppView, Error> {
-        let formation = formations::get(self.0.store.pool(), app.id).await?;
+    fn view(&self, app: App, formation: Formation) -> AppView {
         let host = format!("{}.{}", app.name, self.0.settings.domain);
-        Ok(AppView { app, formation, host })
+        AppView { app, formation, host }
     }
 
     /// Ends an app: its instances, images, slugs, repository, logs and rows. The name is free again afterwards.

@@ -12,6 +12,22 @@ use crate::store::builds::{self, BuildResult, NewBuild};
 
 /// Longest image reference (Deis, spec §6).
 const IMAGE_MAX: usize = 256;
+/// Longest commit id: SHA-1 in hex.
+const SHA_MAX: usize = 40;
+
+/// An image that was built elsewhere, with what its builder says of it.
+#[derive(Debug, Clone, Default)]
+pub struct BuiltImage {
+    /// Its reference, at most 256 characters.
+    pub image: String,
+    /// Id of the commit that it was built from, at most 40 letters and digits; empty when there is none. A builder that
+    /// gives one may have tagged the image `git-<sha>`.
+    pub sha: String,
+    /// Process types and commands, beside the image's own command.
+    pub procfile: Procfile,
+    /// The Dockerfile that it was built by, or `true`; empty when there was none.
+    pub dockerfile: String,
+}
 
 impl Platform {
     /// An app's builds, newest first.
@@ -20,24 +36,28 @@ impl Platform {
         Ok(Listing { total: builds::count(pool, app).await?, entries: builds::list(pool, app, page).await? })
     }
 
-    /// Deploys an image that was built elsewhere, with an optional Procfile. It is pulled; where no registry answers, an
-    /// image that the engine already has will do.
+    /// One build of an app.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a reference that cannot be one; [`Error::DeployFailed`] when the image cannot be had or its
-    /// instances do not come up.
-    pub async fn deploy_image(
-        &self,
-        handle: &AppHandle,
-        image: &str,
-        procfile: Procfile,
-    ) -> Result<(Build, Release), Error> {
-        validate_reference(image)?;
-        let (platform, handle, image) = (self.clone(), handle.clone(), image.to_owned());
+    /// [`Error::NotFound`].
+    pub async fn build_of(&self, handle: &AppHandle, id: BuildId) -> Result<Build, Error> {
+        let found = builds::get(self.0.store.pool(), id).await?.filter(|build| build.app_id == handle.app().id);
+        found.ok_or_else(|| Error::NotFound(format!("build {id}")))
+    }
+
+    /// Deploys an image that was built elsewhere. It is pulled; where no registry answers, an image that the engine
+    /// already has will do.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for what cannot be a reference or a commit; [`Error::DeployFailed`] when the image cannot be had
+    /// or its instances do not come up.
+    pub async fn deploy_image(&self, handle: &AppHandle, built: BuiltImage) -> Result<(Build, Release), Error> {
+        validate(&built)?;
+        let (platform, handle) = (self.clone(), handle.clone());
         self.owned(async move {
             let cancel = CancellationToken::new();
             let mut live = platform.begin(OperationKind::Deploy, &handle, &Progress::none(), &cancel).await?;
-            let outcome = platform.deploy_image_with(&mut live, &handle, &image, procfile).await;
+            let outcome = platform.deploy_image_with(&mut live, &handle, built).await;
             let outcome = platform.undone_on_error(handle.app(), outcome).await;
             live.end(outcome).await
         })
@@ -48,8 +68,7 @@ impl Platform {
         &self,
         live: &mut Live,
         handle: &AppHandle,
-        reference: &str,
-        procfile: Procfile,
+        built: BuiltImage,
     ) -> Result<(Build, Release), Error> {
         live.journal.step(Step::Build).await?;
         let (store, id) = (&self.0.store, BuildId::new());
@@ -60,18 +79,18 @@ impl Platform {
             app: handle.app().id,
             owner: handle.user().id,
             kind: BuildKind::Image,
-            image: reference.to_owned(),
+            image: built.image.clone(),
             engine_image: engine_image.clone(),
-            commit: None,
+            commit: (!built.sha.is_empty()).then(|| built.sha.clone()),
+            dockerfile: built.dockerfile.clone(),
         };
         builds::insert(store.pool(), id, &new).await?;
-        let image = self.fetch_image(handle, reference).await?;
+        let image = self.fetch_built(handle, &built).await?;
         self.0.engine.tag_image(&image.id, &engine_image).await?;
         let port = if let [port] = image.ports[..] { Some(port) } else { None };
-        let result = BuildResult { engine_image, fingerprint: None, slug: None, procfile, port };
+        let result = BuildResult { engine_image, fingerprint: None, slug: None, procfile: built.procfile, port };
         builds::succeed(store.pool(), id, &result).await?;
-        let build = builds::get(store.pool(), id).await?;
-        let build = build.ok_or_else(|| Error::NotFound(format!("build {id}")))?;
+        let build = self.build_of(handle, id).await?;
         let summary = Change::Build { by: &handle.user().username, source: build.short_source() }.summary();
         let config = self.config(handle).await?.id;
         let parts = Parts { build: Some(id), config };
@@ -79,25 +98,88 @@ impl Platform {
         Ok((build, released.release))
     }
 
+    /// The image by the tag that a Deis builder gives it, if the engine has that, else by its reference.
+    async fn fetch_built(&self, handle: &AppHandle, built: &BuiltImage) -> Result<Image, Error> {
+        if !built.sha.is_empty() && is_untagged(&built.image) {
+            let tagged = format!("{}:git-{}", built.image, built.sha);
+            if let Ok(image) = self.0.engine.image(&tagged).await {
+                return refuse_foreign(handle, &tagged, image);
+            }
+        }
+        self.fetch_image(handle, &built.image).await
+    }
+
     async fn fetch_image(&self, handle: &AppHandle, reference: &str) -> Result<Image, Error> {
         let image = match self.0.engine.pull_image(reference, &|_| {}).await {
             Ok(image) => image,
             Err(pull) => self.0.engine.image(reference).await.map_err(|_| Error::from(pull))?,
         };
-        // What another app's pushes built is that app's, even for somebody who guesses its name.
-        let is_foreign = image.labels.get(label::APP).is_some_and(|app| *app != handle.app().id.to_string());
-        if is_foreign {
-            return Err(Error::DeployFailed(vec![format!("image {reference} does not exist")]));
-        }
-        Ok(image)
+        refuse_foreign(handle, reference, image)
     }
 }
 
-fn validate_reference(image: &str) -> Result<(), Error> {
+/// What another app's pushes built is that app's, even for somebody who guesses its name.
+fn refuse_foreign(handle: &AppHandle, reference: &str, image: Image) -> Result<Image, Error> {
+    let is_foreign = image.labels.get(label::APP).is_some_and(|app| *app != handle.app().id.to_string());
+    if is_foreign { Err(Error::DeployFailed(vec![format!("image {reference} does not exist")])) } else { Ok(image) }
+}
+
+/// Whether a reference names neither a tag nor a digest; a port of the registry's host is neither.
+fn is_untagged(reference: &str) -> bool {
+    let name = reference.rsplit('/').next().unwrap_or(reference);
+    !name.contains([':', '@'])
+}
+
+fn validate(built: &BuiltImage) -> Result<(), Error> {
+    let image = &built.image;
     if image.len() > IMAGE_MAX {
         return Err(Error::invalid("image", format!("Ensure this field has no more than {IMAGE_MAX} characters.")));
     }
     let is_valid = image.starts_with(|c: char| c.is_ascii_alphanumeric())
         && image.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/:@".contains(&b));
-    if is_valid { Ok(()) } else { Err(Error::invalid("image", format!("'{image}' is not an image reference."))) }
+    if !is_valid {
+        return Err(Error::invalid("image", format!("'{image}' is not an image reference.")));
+    }
+    let sha = &built.sha;
+    if sha.len() > SHA_MAX || !sha.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return Err(Error::invalid(
+            "sha",
+            format!("'{sha}' is not a commit id of at most {SHA_MAX} letters and digits."),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_and_commits_are_checked() {
+        let check = |image: &str, sha: &str, is_valid: bool| {
+            let built = BuiltImage { image: image.to_owned(), sha: sha.to_owned(), ..BuiltImage::default() };
+            assert_eq!(validate(&built).is_ok(), is_valid, "{image} {sha}");
+        };
+        check("example/hello:1.0", "", true);
+        check("registry.test:5000/a/b@sha256:00", "abc1234", true);
+        check("", "", false);
+        check("-x", "", false);
+        check("a b", "", false);
+        check(&"a".repeat(257), "", false);
+        check("a", "abc/../x", false);
+        check("a", &"a".repeat(41), false);
+    }
+
+    #[test]
+    fn a_registrys_port_is_no_tag() {
+        for (reference, expect) in [
+            ("hello", true),
+            ("registry.test:5000/hello", true),
+            ("hello:1", false),
+            ("registry.test:5000/hello:1", false),
+            ("hello@sha256:00", false),
+        ] {
+            assert_eq!(is_untagged(reference), expect, "{reference}");
+        }
+    }
 }

@@ -23,6 +23,8 @@ pub struct ConfigChange {
     pub memory: Changes,
     /// CPU shares per process type.
     pub cpu: Changes,
+    /// Labels that a node must have to run the app.
+    pub tags: Changes,
 }
 
 impl Platform {
@@ -46,7 +48,7 @@ impl Platform {
                     let limits = Limits {
                         memory: merged(&old.limits.memory, &change.memory),
                         cpu: merged(&old.limits.cpu, &change.cpu),
-                        tags: old.limits.tags.clone(),
+                        tags: merged(&old.limits.tags, &change.tags),
                     };
                     let values = merged(&old.values, &change.values);
                     let (store, app) = (&platform.0.store, handle.app().id);
@@ -96,7 +98,21 @@ fn validate(change: &ConfigChange) -> Result<(), Error> {
         Ok(0..=1024) => Ok(()),
         Ok(_) => Err("CPU shares must be between 0 and 1024"),
         Err(_) => Err("CPU shares must be an integer"),
-    })
+    })?;
+    validate_tags(&change.tags)
+}
+
+fn validate_tags(changes: &Changes) -> Result<(), Error> {
+    for (key, value) in changes {
+        if key.is_empty() || !key.bytes().all(|b| b.is_ascii_lowercase()) {
+            return Err(Error::invalid("tags", "Tag keys can only contain [a-z]"));
+        }
+        let Some(value) = value.as_ref().map(ToString::to_string) else { continue };
+        if value.is_empty() || !value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            return Err(Error::invalid("tags", "Invalid tag value"));
+        }
+    }
+    Ok(())
 }
 
 fn validate_limits(

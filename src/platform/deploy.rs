@@ -110,6 +110,7 @@ impl Platform {
             image: app.name.to_string(),
             engine_image: String::new(),
             commit: Some(push.source.commit().to_owned()),
+            dockerfile: String::new(),
         };
         builds::insert(store.pool(), request.build_id, &new).await?;
         let result = self.image_for(&request, &plan, out).await?;

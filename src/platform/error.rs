@@ -1,5 +1,7 @@
 //! The one error of the platform, free of any door's status codes and shapes.
 
+use std::time::Duration;
+
 use crate::build::BuildError;
 use crate::engine::EngineError;
 use crate::git::GitError;
@@ -21,6 +23,9 @@ pub enum Error {
     /// No valid proof of who is asking.
     #[error("unable to log in with the provided credentials")]
     WrongCredentials,
+    /// Too many wrong passwords; after this time the next is looked at.
+    #[error("too many wrong passwords; try again in {} s", .0.as_secs_f64().ceil())]
+    Throttled(Duration),
     /// The account exists and is switched off.
     #[error("this account is disabled")]
     Disabled,

@@ -4,18 +4,23 @@
 //! [operation](crate::model::Operation) in a task that the platform owns: a client that hangs up stops nothing half way.
 
 mod access;
+mod accounts;
 mod apps;
 mod builds;
 mod config_vars;
 pub mod deploy;
 mod error;
 pub mod formation;
+mod hooks;
 mod logs;
 mod names;
 mod operations;
+mod passwords;
 mod recover;
 mod releases;
+mod sharing;
 mod ssh_keys;
+mod throttle;
 pub mod users;
 
 use std::path::PathBuf;
@@ -28,17 +33,19 @@ use crate::build::Builder;
 use crate::engine::Engine;
 use crate::git::Repositories;
 use crate::logs::LogStore;
-use crate::model::Registration;
+use crate::model::{BuilderKey, Registration};
 use crate::rollout::Rollouts;
 use crate::store::Store;
 
 pub use access::{Administrator, AppHandle, OwnerHandle};
 pub use apps::AppView;
+pub use builds::BuiltImage;
 pub use config_vars::ConfigChange;
 pub use deploy::{Deployed, PushRequest};
 pub use error::Error;
 pub use formation::InstanceView;
 pub use operations::{Live, OwnedOperations, Progress};
+pub use throttle::Throttle;
 pub use users::NewAccount;
 
 pub use crate::rollout::Event;
@@ -53,6 +60,8 @@ pub struct PlatformSettings {
     pub domain: String,
     /// Who may make accounts.
     pub registration: Registration,
+    /// The secret of an operator's own builder, if there is one.
+    pub builder_key: Option<BuilderKey>,
     /// Largest push in bytes.
     pub max_push_bytes: u64,
     /// `:8080` when the router is not on port 80; part of the URLs that people are shown.
@@ -94,6 +103,8 @@ pub struct Parts {
     pub stop: CancellationToken,
     /// What tasks of this process are working on; empty at the start.
     pub owned: OwnedOperations,
+    /// What is remembered of failed logins; empty at the start.
+    pub throttle: Throttle,
 }
 
 impl Platform {

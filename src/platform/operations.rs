@@ -15,7 +15,7 @@ use crate::store::{Journal, StoreError, apps, operations};
 /// Between two signs of life of a running operation.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Between two looks at a lock that somebody else holds.
-const LOOK: Duration = Duration::from_millis(100);
+pub(super) const LOOK: Duration = Duration::from_millis(100);
 /// How long a change waits for the one before it.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 

@@ -1,13 +1,12 @@
 //! Accounts: register, log in, recognise.
 
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
-use argon2::{Algorithm, Argon2, Params, Version};
-use tokio::sync::Semaphore;
+use std::net::IpAddr;
 
+use super::passwords::{hash, verify};
 use super::{Error, Platform};
 use crate::model::{Registration, User, Username};
-use crate::store::users::{self, NewUser};
-use crate::store::{StoreError, random_hex};
+use crate::store::StoreError;
+use crate::store::users::{self, NewUser, Which};
 
 /// An account that somebody asks for.
 #[derive(Clone)]
@@ -32,7 +31,7 @@ impl Platform {
     /// # Errors
     /// [`Error::Forbidden`] when registration is not open to the asker, [`Error::Taken`] for a name in use.
     pub async fn register(&self, by: Option<&User>, account: NewAccount) -> Result<User, Error> {
-        let is_first = users::count(self.0.store.pool()).await? == 0;
+        let is_first = users::count(self.0.store.pool(), Which::All).await? == 0;
         let may = match self.0.settings.registration {
             Registration::Open => true,
             Registration::AdminOnly => is_first || by.is_some_and(|user| user.is_superuser),
@@ -47,16 +46,22 @@ impl Platform {
     /// Checks a password and yields the account's token: the same at every login, as Deis clients expect.
     ///
     /// # Errors
-    /// [`Error::WrongCredentials`] alike for an unknown name and a wrong password, in the same time; [`Error::Disabled`].
-    pub async fn log_in(&self, username: &str, password: &str) -> Result<String, Error> {
+    /// [`Error::WrongCredentials`] alike for an unknown name and a wrong password, in the same time; [`Error::Disabled`];
+    /// [`Error::Throttled`] after too many wrong ones for this name or from this address, whatever the password now.
+    pub async fn log_in(&self, username: &str, password: &str, from: Option<IpAddr>) -> Result<String, Error> {
         let store = &self.0.store;
+        let attempt = self.0.throttle.begin(username, from).map_err(Error::Throttled)?;
         let user = users::by_name(store.pool(), username).await?;
         let hash = match &user {
             Some(user) => users::password_hash(store.pool(), user.id).await?,
             None => String::new(),
         };
         let is_right = verify(password.to_owned(), hash).await?;
-        let user = user.filter(|_| is_right).ok_or(Error::WrongCredentials)?;
+        let Some(user) = user.filter(|_| is_right) else {
+            attempt.failed();
+            return Err(Error::WrongCredentials);
+        };
+        attempt.succeeded();
         if !user.is_active {
             return Err(Error::Disabled);
         }
@@ -107,58 +112,11 @@ pub async fn create_account(store: &crate::store::Store, account: NewAccount) ->
 /// # Errors
 /// [`Error::NotFound`] when there is no such account.
 pub async fn reset_password(store: &crate::store::Store, name: &Username, password: String) -> Result<(), Error> {
-    let user = users::by_name(store.pool(), name.as_str()).await?;
-    let user = user.ok_or_else(|| Error::NotFound(format!("user '{name}'")))?;
+    let user = known(store, name.as_str()).await?;
     Ok(users::set_password_hash(store.pool(), user.id, &hash(password).await?).await?)
 }
 
-/// argon2id with the parameters that OWASP recommends first: 19 MiB, 2 passes, 1 lane.
-fn argon2() -> Argon2<'static> {
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(19 * 1024, 2, 1, None).expect("constants in range"))
-}
-
-/// Each hash takes 19 MiB and a core for some milliseconds: a flood of logins waits in line instead of taking them all.
-static HASHING: Semaphore = Semaphore::const_new(4);
-
-async fn hash(password: String) -> Result<String, Error> {
-    let work = move || {
-        let salt =
-            SaltString::encode_b64(&hex::decode(random_hex(16)).expect("hex that we made")).map_err(hash_error)?;
-        Ok(argon2().hash_password(password.as_bytes(), &salt).map_err(hash_error)?.to_string())
-    };
-    let _turn = HASHING.acquire().await;
-    tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(error.into()))?
-}
-
-/// Whether the password is the hash's. An empty hash costs the same time and is nobody's.
-async fn verify(password: String, hash: String) -> Result<bool, Error> {
-    let work = move || match PasswordHash::new(&hash) {
-        Ok(parsed) => argon2().verify_password(password.as_bytes(), &parsed).is_ok(),
-        Err(_) => {
-            let mut out = [0; 32];
-            let _spent = argon2().hash_password_into(password.as_bytes(), b"no account has this", &mut out);
-            false
-        }
-    };
-    let _turn = HASHING.acquire().await;
-    tokio::task::spawn_blocking(work).await.map_err(|error| Error::Internal(error.into()))
-}
-
-fn hash_error(error: argon2::password_hash::Error) -> Error {
-    Error::Internal(anyhow::anyhow!("argon2: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn passwords_are_argon2id_and_verify() {
-        let hashed = hash("secret".to_owned()).await.unwrap();
-        assert!(hashed.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hashed}");
-        assert_ne!(hashed, hash("secret".to_owned()).await.unwrap());
-        assert!(verify("secret".to_owned(), hashed.clone()).await.unwrap());
-        assert!(!verify("other".to_owned(), hashed).await.unwrap());
-        assert!(!verify("secret".to_owned(), String::new()).await.unwrap());
-    }
+/// The account of that name, which has to be there.
+pub(super) async fn known(store: &crate::store::Store, name: &str) -> Result<User, Error> {
+    users::by_name(store.pool(), name).await?.ok_or_else(|| Error::NotFound(format!("user '{name}'")))
 }

@@ -5,7 +5,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use super::probe::Probe;
 use super::{Event, Progress, RolloutError, Rollouts, Target, spec};
 use crate::engine::Container;
-use crate::model::{Formation, Instance};
+use crate::model::{ConfigValue, Formation, Instance};
 use crate::store::instances;
 
 impl Rollouts {
@@ -20,6 +20,7 @@ impl Rollouts {
         if planned.is_empty() {
             return Ok(());
         }
+        self.refuse_unmet_tags(target).await?;
         let mut counts = Formation::default();
         planned.iter().for_each(|i| *counts.0.entry(i.process.clone()).or_default() += 1);
         out(Event::Line(&format!("-----> Launching v{}: {counts}", target.release.version)));
@@ -37,6 +38,27 @@ impl Rollouts {
             started?;
         }
         Ok(())
+    }
+
+    /// Every tag of the app's config must be a label of the node, with the same value (Deis, spec §5).
+    async fn refuse_unmet_tags(&self, target: &Target) -> Result<(), RolloutError> {
+        let tags = &target.config.limits.tags;
+        if tags.is_empty() {
+            return Ok(());
+        }
+        let labels = self.0.engine.info().await?.node_labels;
+        let is_met = |(key, value): &(&String, &ConfigValue)| labels.get(*key) == Some(&value.to_string());
+        let unmet: Vec<String> =
+            tags.iter().filter(|tag| !is_met(tag)).map(|(key, value)| format!("{key}={value}")).collect();
+        if unmet.is_empty() {
+            return Ok(());
+        }
+        let present: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let present = if present.is_empty() { "none".to_owned() } else { present.join(", ") };
+        Err(RolloutError::Unhealthy(vec![
+            format!("no node has the label {}", unmet.join(" and ")),
+            format!("labels of this node: {present}; unset the tag, or give the engine the label and start it again"),
+        ]))
     }
 
     /// Starts one instance, notes where it answers.

@@ -243,6 +243,7 @@ pub(crate) mod tests_support {
                 commit: Some("a".repeat(40)),
                 fingerprint: None,
                 slug: None,
+                dockerfile: String::new(),
                 procfile: crate::model::Procfile::parse(b"web: ./server\nworker: ./work").unwrap(),
                 port: Some(5000),
                 created_at: now,

@@ -73,6 +73,7 @@ impl World {
             image: "x".into(),
             engine_image: String::new(),
             commit: None,
+            dockerfile: String::new(),
         };
         builds::insert(pool, id, &new).await.unwrap();
         let result = BuildResult {

@@ -26,7 +26,7 @@ use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::git::Repositories;
 use crate::logs::{Collector, LogLimits, LogStore};
-use crate::platform::{OwnedOperations, Parts, Platform, PlatformSettings};
+use crate::platform::{OwnedOperations, Parts, Platform, PlatformSettings, Throttle};
 use crate::rollout::{RolloutSettings, Rollouts};
 use crate::route::{self, RouterConfig, Table};
 use crate::store::{Sealer, Store, random_hex, settings};
@@ -186,12 +186,14 @@ async fn compose(
             server_id,
             domain: config.domain.clone(),
             registration: config.registration,
+            builder_key: config.builder_key.clone(),
             max_push_bytes: config.max_push_bytes,
             url_suffix: listeners.url_suffix(),
         },
         tracker: tracker.clone(),
         stop: stops.doors.clone(),
         owned: OwnedOperations::default(),
+        throttle: Throttle::default(),
     }))
 }
 

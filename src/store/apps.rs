@@ -57,28 +57,50 @@ pub async fn by_id<'c>(executor: impl AnyExecutor<'c>, id: AppId) -> Result<Opti
     row.as_ref().map(app).transpose()
 }
 
-/// Apps of `owner`, or everybody's when `None`, in order of creation.
+/// What restricts a list to the apps that a user owns or collaborates on.
+const OF_VIEWER: &str =
+    "(apps.owner_id = $1 OR apps.id IN (SELECT app_id FROM collaborators WHERE collaborators.user_id = $1))";
+
+/// Apps that `viewer` owns or collaborates on, or everybody's when `None`, in order of creation.
 pub async fn list<'c>(
     executor: impl AnyExecutor<'c>,
-    owner: Option<UserId>,
+    viewer: Option<UserId>,
     page: Page,
 ) -> Result<Vec<App>, StoreError> {
-    let sql = sqlx::AssertSqlSafe(format!(
-        "{SELECT} WHERE ($1 = '' OR apps.owner_id = $1) ORDER BY apps.created_at, apps.id LIMIT $2 OFFSET $3"
-    ));
-    let owner = owner.map(|id| id.to_string()).unwrap_or_default();
-    let rows = sqlx::query(sql).bind(owner).bind(page.limit).bind(page.offset).fetch_all(executor).await?;
+    // Two texts and not one with a case for everybody: each is planned for what it is.
+    let filter = if viewer.is_some() { OF_VIEWER } else { "$1 = ''" };
+    let sql =
+        sqlx::AssertSqlSafe(format!("{SELECT} WHERE {filter} ORDER BY apps.created_at, apps.id LIMIT $2 OFFSET $3"));
+    let viewer = viewer.map(|id| id.to_string()).unwrap_or_default();
+    let rows = sqlx::query(sql).bind(viewer).bind(page.limit).bind(page.offset).fetch_all(executor).await?;
     rows.iter().map(app).collect()
 }
 
 /// How many apps [`list`] would yield over all pages.
-pub async fn count<'c>(executor: impl AnyExecutor<'c>, owner: Option<UserId>) -> Result<i64, StoreError> {
-    let owner = owner.map(|id| id.to_string()).unwrap_or_default();
-    let row = sqlx::query("SELECT COUNT(*) AS n FROM apps WHERE ($1 = '' OR owner_id = $1)")
-        .bind(owner)
-        .fetch_one(executor)
-        .await?;
+pub async fn count<'c>(executor: impl AnyExecutor<'c>, viewer: Option<UserId>) -> Result<i64, StoreError> {
+    let filter = if viewer.is_some() { OF_VIEWER } else { "$1 = ''" };
+    let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) AS n FROM apps WHERE {filter}"));
+    let viewer = viewer.map(|id| id.to_string()).unwrap_or_default();
+    let row = sqlx::query(sql).bind(viewer).fetch_one(executor).await?;
     integer(&row, "n")
+}
+
+/// The apps that a user owns, those on their way out included.
+pub async fn owned_by<'c>(executor: impl AnyExecutor<'c>, owner: UserId) -> Result<Vec<App>, StoreError> {
+    let sql = sqlx::AssertSqlSafe(format!("{SELECT} WHERE apps.owner_id = $1 ORDER BY apps.created_at, apps.id"));
+    let rows = sqlx::query(sql).bind(owner.to_string()).fetch_all(executor).await?;
+    rows.iter().map(app).collect()
+}
+
+/// Gives the app to another user.
+pub async fn set_owner<'c>(executor: impl AnyExecutor<'c>, id: AppId, owner: UserId) -> Result<(), StoreError> {
+    sqlx::query("UPDATE apps SET owner_id = $2, updated_at = $3 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(owner.to_string())
+        .bind(Timestamp::now().millis())
+        .execute(executor)
+        .await?;
+    Ok(())
 }
 
 /// Notes that something about the app changed now.

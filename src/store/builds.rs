@@ -22,8 +22,10 @@ pub struct NewBuild {
     pub image: String,
     /// The engine's reference where it is known beforehand, so that whatever carries it is found again after a crash.
     pub engine_image: String,
-    /// Full id of the pushed commit.
+    /// Id of the commit, whole for a pushed one.
     pub commit: Option<String>,
+    /// What was posted as the Dockerfile of an image built elsewhere.
+    pub dockerfile: String,
 }
 
 /// What a build yielded.
@@ -56,6 +58,7 @@ fn build(row: &AnyRow) -> Result<Build, StoreError> {
         commit: maybe_text(row, "commit_id")?,
         fingerprint: maybe_text(row, "fingerprint")?,
         slug: maybe_text(row, "slug")?,
+        dockerfile: text(row, "dockerfile")?,
         procfile: serde_json::from_str(&procfile)
             .map_err(|_| StoreError::Corrupt { column: "procfile", value: procfile })?,
         port: port.is_some().then(|| narrow(row, "port")).transpose()?,
@@ -67,8 +70,8 @@ fn build(row: &AnyRow) -> Result<Build, StoreError> {
 /// Records the beginning of a build.
 pub async fn insert<'c>(executor: impl AnyExecutor<'c>, id: BuildId, new: &NewBuild) -> Result<(), StoreError> {
     sqlx::query(
-        "INSERT INTO builds (id, app_id, owner_id, kind, status, image, engine_image, commit_id, procfile, created_at, \
-         updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '{}', $9, $9)",
+        "INSERT INTO builds (id, app_id, owner_id, kind, status, image, engine_image, commit_id, dockerfile, procfile, \
+         created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, '{}', $10, $10)",
     )
     .bind(id.to_string())
     .bind(new.app.to_string())
@@ -78,6 +81,7 @@ pub async fn insert<'c>(executor: impl AnyExecutor<'c>, id: BuildId, new: &NewBu
     .bind(&new.image)
     .bind(&new.engine_image)
     .bind(new.commit.as_deref())
+    .bind(&new.dockerfile)
     .bind(Timestamp::now().millis())
     .execute(executor)
     .await?;

@@ -13,6 +13,7 @@ pub mod formations;
 pub mod instances;
 mod journal;
 pub mod operations;
+pub mod pushes;
 pub mod releases;
 mod rows;
 mod seal;

@@ -4,7 +4,7 @@ use sqlx::AnyExecutor;
 use sqlx::any::AnyRow;
 
 use super::rows::{flag, integer, parsed, text, time};
-use super::{Sealer, StoreError, Transaction, digest, random_hex};
+use super::{Page, Sealer, StoreError, Transaction, digest, random_hex};
 use crate::model::{Timestamp, User, UserId, Username};
 
 /// An account to create. The password is hashed already.
@@ -148,8 +148,82 @@ pub async fn log_in<'c>(executor: impl AnyExecutor<'c>, sealer: &Sealer, id: Use
     Ok(token(sealer, id, &text(&row, "token_seed")?))
 }
 
-/// How many accounts there are.
-pub async fn count<'c>(executor: impl AnyExecutor<'c>) -> Result<i64, StoreError> {
-    let row = sqlx::query("SELECT COUNT(*) AS n FROM users").fetch_one(executor).await?;
+/// Gives the account another API token, in place of the one before; yields it.
+pub async fn renew_token<'c>(
+    executor: impl AnyExecutor<'c>,
+    sealer: &Sealer,
+    id: UserId,
+) -> Result<String, StoreError> {
+    let seed = random_hex(16);
+    let token = token(sealer, id, &seed);
+    sqlx::query("UPDATE users SET token_seed = $2, token_digest = $3 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(seed)
+        .bind(digest(&token))
+        .execute(executor)
+        .await?;
+    Ok(token)
+}
+
+/// Makes the account an administrator, or an ordinary one.
+pub async fn set_superuser<'c>(
+    executor: impl AnyExecutor<'c>,
+    id: UserId,
+    is_superuser: bool,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE users SET is_superuser = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(i64::from(is_superuser))
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// Removes an account with its keys and collaborations. What it built, configured and released in apps of others stays
+/// and is those apps' owners' from now on.
+///
+/// # Errors
+/// [`StoreError::Dangling`] while the account owns an app.
+pub async fn delete(tx: &mut Transaction, id: UserId) -> Result<(), StoreError> {
+    for inherit in [
+        "UPDATE configs SET owner_id = (SELECT owner_id FROM apps WHERE apps.id = configs.app_id) WHERE owner_id = $1",
+        "UPDATE builds SET owner_id = (SELECT owner_id FROM apps WHERE apps.id = builds.app_id) WHERE owner_id = $1",
+        "UPDATE releases SET owner_id = (SELECT owner_id FROM apps WHERE apps.id = releases.app_id) WHERE owner_id = $1",
+        "DELETE FROM users WHERE id = $1",
+    ] {
+        sqlx::query(inherit).bind(id.to_string()).execute(&mut **tx).await?;
+    }
+    Ok(())
+}
+
+/// Which accounts a list is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// All of them.
+    All,
+    /// Active administrators.
+    Administrators,
+}
+
+impl Which {
+    const fn filter(self) -> &'static str {
+        match self {
+            Self::All => "1 = 1",
+            Self::Administrators => "is_superuser = 1 AND is_active = 1",
+        }
+    }
+}
+
+/// Accounts in order of registration.
+pub async fn list<'c>(executor: impl AnyExecutor<'c>, which: Which, page: Page) -> Result<Vec<User>, StoreError> {
+    let sql = format!("SELECT * FROM users WHERE {} ORDER BY number LIMIT $1 OFFSET $2", which.filter());
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(page.limit).bind(page.offset).fetch_all(executor).await?;
+    rows.iter().map(user).collect()
+}
+
+/// How many accounts [`list`] would yield over all pages.
+pub async fn count<'c>(executor: impl AnyExecutor<'c>, which: Which) -> Result<i64, StoreError> {
+    let sql = format!("SELECT COUNT(*) AS n FROM users WHERE {}", which.filter());
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_one(executor).await?;
     integer(&row, "n")
 }

@@ -10,7 +10,7 @@ use super::error::Error;
 use super::page::{PageOf, Paging};
 use super::path::{AppInPath, OwnAppInPath};
 use super::wire;
-use crate::model::{APP_NAME_MAX, AppName, InvalidAppName};
+use crate::model::{APP_NAME_MAX, AppName, InvalidAppName, USERNAME_MAX};
 use crate::platform::Platform;
 
 /// `GET /apps`
@@ -19,7 +19,7 @@ pub(super) async fn list(
     Caller(user): Caller,
     paging: Paging,
 ) -> Result<Json<PageOf<wire::App>>, Error> {
-    paging.of(platform.apps(&user, paging.window()).await?, wire::App::from)
+    paging.of(|page| platform.apps(&user, page), wire::App::from).await
 }
 
 /// `POST /apps`. Deis takes a `structure` too and makes nothing of it; so do we.
@@ -38,6 +38,16 @@ pub(super) async fn show(
     AppInPath(handle): AppInPath,
 ) -> Result<Json<wire::App>, Error> {
     Ok(Json(platform.app_view(&handle).await?.into()))
+}
+
+/// `POST /apps/<app>`: makes `owner` the owner (API 1.7).
+pub(super) async fn transfer(
+    State(platform): State<Platform>,
+    OwnAppInPath(handle): OwnAppInPath,
+    fields: Fields,
+) -> Result<Json<wire::App>, Error> {
+    let app = platform.transfer_app(&handle, &fields.required("owner", USERNAME_MAX)?).await?;
+    Ok(Json(app.into()))
 }
 
 /// `DELETE /apps/<app>`

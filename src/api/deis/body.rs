@@ -96,6 +96,17 @@ impl Fields {
         Ok(Some(text))
     }
 
+    /// A switch: false when it is not there.
+    pub(super) fn flag(&self, name: &'static str) -> Result<bool, Problem> {
+        match self.0.get(name) {
+            None => Ok(false),
+            Some(Value::Bool(value)) => Ok(*value),
+            Some(Value::String(text)) if text.eq_ignore_ascii_case("true") || text == "1" => Ok(true),
+            Some(Value::String(text)) if text.eq_ignore_ascii_case("false") || text == "0" => Ok(false),
+            Some(_) => Err(Problem::new(name, "Must be a valid boolean.")),
+        }
+    }
+
     /// An object, or a text that holds one as JSON: that is how the deis clients send config.
     pub(super) fn map(&self, name: &'static str) -> Result<Option<Map<String, Value>>, Problem> {
         let not_a_map = || Problem::new(name, "This field must be a JSON object, or text that holds one.");

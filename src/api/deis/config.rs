@@ -1,4 +1,4 @@
-//! Config: values and limits (spec §5).
+//! Config: values, limits and tags (spec §5).
 
 use std::collections::BTreeMap;
 
@@ -41,11 +41,8 @@ fn requested(fields: &Fields) -> Result<ConfigChange, Error> {
         values: problems.noted(changes(fields, "values")),
         memory: problems.noted(changes(fields, "memory")),
         cpu: problems.noted(changes(fields, "cpu")),
+        tags: problems.noted(changes(fields, "tags")),
     };
-    if !problems.noted(changes(fields, "tags")).is_empty() {
-        // Taking them would promise a choice of hosts that nothing makes.
-        problems.note::<()>(&Err(Problem::new("tags", "Tags cannot be set on this server.")));
-    }
     problems.into_result()?;
     Ok(change)
 }

@@ -1,5 +1,7 @@
 //! Containers, as Deis calls instances (spec §8).
 
+use std::future::ready;
+
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
@@ -30,7 +32,7 @@ pub(super) async fn list(
     paging: Paging,
 ) -> Result<Json<PageOf<wire::Container>>, Error> {
     let views = platform.instances(&handle).await?;
-    paging.of(cut(views, paging.window()), |view| wire::Container::new(handle.app(), view))
+    paging.of(|page| ready(Ok(cut(&views, page))), |view| wire::Container::new(handle.app(), view)).await
 }
 
 /// `GET /apps/<app>/containers/<type>`. A type that nobody runs has an empty list.
@@ -42,7 +44,7 @@ pub(super) async fn list_of_type(
 ) -> Result<Json<PageOf<wire::Container>>, Error> {
     let mut views = platform.instances(&handle).await?;
     views.retain(|view| view.instance.process.as_str() == wanted.r#type);
-    paging.of(cut(views, paging.window()), |view| wire::Container::new(handle.app(), view))
+    paging.of(|page| ready(Ok(cut(&views, page))), |view| wire::Container::new(handle.app(), view)).await
 }
 
 /// `GET /apps/<app>/containers/<type>/<num>`

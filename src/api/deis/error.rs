@@ -1,10 +1,11 @@
 //! What goes wrong at this door, and the only place of its status codes for that (spec §1.6).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::Json;
-use axum::http::header::WWW_AUTHENTICATE;
-use axum::http::{Method, StatusCode};
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderName, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
@@ -56,7 +57,7 @@ impl From<platform::Error> for Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, body) = match self {
-            Self::Platform(error) => return of_platform(error).into_response(),
+            Self::Platform(error) => return of_platform(error),
             Self::NotFound => not_found(),
             Self::Unauthenticated(text) => {
                 let headers = [(WWW_AUTHENTICATE, "Token")];
@@ -82,12 +83,13 @@ impl IntoResponse for Error {
 }
 
 /// The one mapping of the platform's errors. Every variant is named, so that a new one has to be thought about.
-fn of_platform(error: platform::Error) -> (StatusCode, Json<Value>) {
+fn of_platform(error: platform::Error) -> Response {
     use platform::Error as E;
-    match error {
+    let answer = match error {
         E::NotFound(_) => not_found(),
         E::Forbidden => detail(StatusCode::FORBIDDEN, "You do not have permission to perform this action."),
         E::WrongCredentials => login_failure("Unable to log in with provided credentials."),
+        E::Throttled(wait) => return throttled(wait).into_response(),
         E::Disabled => login_failure("User account is disabled."),
         E::Invalid { field, message } => field_error(field, &message),
         E::Taken { field } => field_error(field, "This field must be unique."),
@@ -98,7 +100,18 @@ fn of_platform(error: platform::Error) -> (StatusCode, Json<Value>) {
             tracing::error!(error = format!("{cause:#}"), "a request failed on our side");
             detail(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
         }
-    }
+    };
+    answer.into_response()
+}
+
+/// In whole seconds, rounded up, as Django REST framework words it (RFC 6585 §4, RFC 9110 §10.2.3).
+fn throttled(wait: Duration) -> (StatusCode, [(HeaderName, String); 1], Json<Value>) {
+    let seconds = wait.as_millis().div_ceil(1000).max(1);
+    let text = format!(
+        "Request was throttled. Expected available in {seconds} second{}.",
+        if seconds == 1 { "" } else { "s" }
+    );
+    (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds.to_string())], Json(json!({"detail": text})))
 }
 
 fn detail(status: StatusCode, text: impl Into<String>) -> (StatusCode, Json<Value>) {
@@ -162,6 +175,8 @@ mod tests {
         assert_eq!(answer(E::WrongCredentials).await, (400, login));
         let disabled = json!({"non_field_errors": ["User account is disabled."]});
         assert_eq!(answer(E::Disabled).await, (400, disabled));
+        let throttled = json!({"detail": "Request was throttled. Expected available in 2 seconds."});
+        assert_eq!(answer(E::Throttled(Duration::from_millis(1001))).await, (429, throttled));
         assert_eq!(answer(E::Taken { field: "id" }).await, (400, json!({"id": ["This field must be unique."]})));
         let method = json!({"detail": "Method 'PUT' not allowed."});
         assert_eq!(answer(Error::MethodNotAllowed(Method::PUT)).await, (405, method));

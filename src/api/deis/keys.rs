@@ -21,7 +21,7 @@ pub(super) async fn list(
     Caller(user): Caller,
     paging: Paging,
 ) -> Result<Json<PageOf<wire::Key>>, Error> {
-    paging.of(platform.ssh_keys(&user, paging.window()).await?, wire::Key::from)
+    paging.of(|page| platform.ssh_keys(&user, page), wire::Key::from).await
 }
 
 /// `POST /keys`

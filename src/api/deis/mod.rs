@@ -2,6 +2,7 @@
 //!
 //! Where the two versions differ this door speaks 1.2, with the numeric `id` of 1.0 in the answer to register.
 
+mod accounts;
 mod apps;
 mod auth;
 mod body;
@@ -10,10 +11,12 @@ mod config;
 mod containers;
 mod error;
 mod headers;
+mod hooks;
 mod keys;
 mod logs;
 mod page;
 mod path;
+mod perms;
 mod releases;
 mod routes;
 mod scale;
@@ -29,8 +32,15 @@ use routes::Routes;
 /// The door, to be mounted at `/v1`.
 pub fn router(platform: Platform) -> Router {
     Routes::default()
-        .post_public("/auth/register", auth::register) // deis register
-        .post_public("/auth/login", auth::log_in) // deis login
+        .post_public("/auth/register", accounts::register) // deis register
+        .post_public("/auth/login", accounts::log_in) // deis login
+        .post("/auth/passwd", accounts::change_password) // deis passwd
+        .delete("/auth/cancel", accounts::cancel) // deis auth:cancel
+        .post("/auth/tokens", accounts::renew_token) // deis auth:regenerate
+        .get("/users", perms::list_users) // deis users:list
+        .get("/admin/perms", perms::list_administrators) // deis perms:list --admin
+        .post("/admin/perms", perms::add_administrator) // deis perms:create --admin
+        .delete("/admin/perms/{username}", perms::remove_administrator) // deis perms:delete --admin
         .get("/keys", keys::list) // deis keys:list
         .post("/keys", keys::add) // deis keys:add
         .get("/keys/{*id}", keys::show) // no command
@@ -38,18 +48,27 @@ pub fn router(platform: Platform) -> Router {
         .get("/apps", apps::list) // deis apps:list
         .post("/apps", apps::create) // deis create
         .get("/apps/{app}", apps::show) // deis info, open
+        .post("/apps/{app}", apps::transfer) // deis apps:transfer
         .delete("/apps/{app}", apps::destroy) // deis destroy
+        .get("/apps/{app}/perms", perms::list) // deis perms:list
+        .post("/apps/{app}/perms", perms::share) // deis perms:create
+        .delete("/apps/{app}/perms/{username}", perms::unshare) // deis perms:delete
         .post("/apps/{app}/scale", scale::scale) // deis scale
         .get("/apps/{app}/logs", logs::tail) // deis logs
         .get("/apps/{app}/config", config::show) // deis config:list, limits:list
         .post("/apps/{app}/config", config::change) // deis config:set, config:unset, limits:set, limits:unset
         .get("/apps/{app}/builds", builds::list) // deis builds:list
         .post("/apps/{app}/builds", builds::create) // deis pull
+        .get("/apps/{app}/builds/{uuid}", builds::show) // no command
         .get("/apps/{app}/releases", releases::list) // deis releases:list
         .post("/apps/{app}/releases/rollback", releases::rollback) // deis rollback
         .get("/apps/{app}/releases/{version}", releases::show) // deis releases:info
         .get("/apps/{app}/containers", containers::list) // deis ps, info, scale
         .get("/apps/{app}/containers/{type}", containers::list_of_type) // no command
         .get("/apps/{app}/containers/{type}/{num}", containers::show) // no command
+        .post_hook("/hooks/push", hooks::push) // a builder of the operator's own, here and below
+        .post_hook("/hooks/config", hooks::config)
+        .post_hook("/hooks/build", hooks::build)
+        .post_hook("/hooks/builds", hooks::build)
         .finish(&platform)
 }

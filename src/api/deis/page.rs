@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Uri};
 use serde::Serialize;
 
 use super::error::Error;
-use crate::platform::{Listing, Page};
+use crate::platform::{self, Listing, Page};
 
 const SIZE: i64 = 100;
 /// Highest page number that is looked at.
@@ -40,29 +40,28 @@ enum Wanted {
 }
 
 impl Paging {
-    /// What to ask the platform for. The last page is cut out of the whole list: where it begins is known only then, and
-    /// no client asks for it.
-    pub(super) fn window(&self) -> Page {
-        match self.wanted {
-            Wanted::Number(number) => Page { offset: (number - 1) * SIZE, limit: SIZE },
-            Wanted::Last => Page::ALL,
-        }
-    }
-
-    /// The page, from what [`Paging::window`] yielded.
+    /// The page that is asked for, from what `fetch` yields of a window on the list. It is called twice for the last
+    /// page: where that begins is known only then.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for a page that does not exist. The first always does.
-    pub(super) fn of<T, W>(&self, mut found: Listing<T>, shape: impl Fn(T) -> W) -> Result<Json<PageOf<W>>, Error> {
-        let last = (found.total.saturating_add(SIZE - 1) / SIZE).max(1);
+    /// Those of `fetch`; [`Error::NotFound`] for a page that does not exist. The first always does.
+    pub(super) async fn of<T, W, F>(
+        &self,
+        fetch: impl Fn(Page) -> F,
+        shape: impl Fn(T) -> W,
+    ) -> Result<Json<PageOf<W>>, Error>
+    where
+        F: Future<Output = Result<Listing<T>, platform::Error>>,
+    {
         let number = match self.wanted {
-            Wanted::Number(number) if number <= last => number,
-            Wanted::Number(_) => return Err(Error::NotFound),
-            Wanted::Last => {
-                found = cut(found.entries, Page { offset: (last - 1) * SIZE, limit: SIZE });
-                last
-            }
+            Wanted::Number(number) => number,
+            Wanted::Last => last(fetch(window(1)).await?.total),
         };
+        let found = fetch(window(number)).await?;
+        let last = last(found.total);
+        if number > last {
+            return Err(Error::NotFound);
+        }
         Ok(Json(PageOf {
             count: found.total,
             next: (number < last).then(|| self.url(number + 1)),
@@ -92,11 +91,20 @@ impl Paging {
     }
 }
 
+/// The number of the last page of a list of so many entries.
+fn last(total: i64) -> i64 {
+    (total.saturating_add(SIZE - 1) / SIZE).max(1)
+}
+
+fn window(number: i64) -> Page {
+    Page { offset: (number - 1) * SIZE, limit: SIZE }
+}
+
 /// Cuts the window out of a list that is there as a whole.
-pub(super) fn cut<T>(all: Vec<T>, page: Page) -> Listing<T> {
+pub(super) fn cut<T: Clone>(all: &[T], page: Page) -> Listing<T> {
     let bound = |n: i64| usize::try_from(n).unwrap_or(usize::MAX);
     let total = i64::try_from(all.len()).unwrap_or(i64::MAX);
-    Listing { total, entries: all.into_iter().skip(bound(page.offset)).take(bound(page.limit)).collect() }
+    Listing { total, entries: all.iter().skip(bound(page.offset)).take(bound(page.limit)).cloned().collect() }
 }
 
 fn wanted(page: Option<&str>) -> Option<Wanted> {
@@ -119,48 +127,50 @@ impl<S: Send + Sync> FromRequestParts<S> for Paging {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
     use serde_json::{Value, json};
 
     use super::*;
 
-    fn ask(uri: &str, total: i64) -> Option<Value> {
+    async fn ask(uri: &str, total: i64) -> Option<Value> {
         let headers = [(HOST, "deis.example.com".parse().unwrap())].into_iter().collect();
         let paging = Paging::new(&uri.parse().unwrap(), &headers)?;
-        let found = cut((0..total).collect(), paging.window());
-        match paging.of(found, |n| n) {
+        let all: Vec<i64> = (0..total).collect();
+        match paging.of(|window| ready(Ok(cut(&all, window))), |n| n).await {
             Ok(Json(page)) => Some(serde_json::to_value(page).unwrap()),
             Err(Error::NotFound) => None,
             Err(error) => panic!("{error:?}"),
         }
     }
 
-    #[test]
-    fn an_empty_list_has_one_page() {
+    #[tokio::test]
+    async fn an_empty_list_has_one_page() {
         let empty = json!({"count": 0, "next": null, "previous": null, "results": []});
-        assert_eq!(ask("/v1/apps", 0), Some(empty.clone()));
-        assert_eq!(ask("/v1/apps?page=last", 0), Some(empty.clone()));
-        assert_eq!(ask("/v1/apps?limit=1&page=1", 0), Some(empty));
-        assert_eq!(ask("/v1/apps?page=2", 0), None);
+        assert_eq!(ask("/v1/apps", 0).await, Some(empty.clone()));
+        assert_eq!(ask("/v1/apps?page=last", 0).await, Some(empty.clone()));
+        assert_eq!(ask("/v1/apps?limit=1&page=1", 0).await, Some(empty));
+        assert_eq!(ask("/v1/apps?page=2", 0).await, None);
     }
 
-    #[test]
-    fn neighbours_are_absolute_and_keep_the_other_arguments() {
-        let first = ask("/v1/apps?a=1&b=x%20y", 201).unwrap();
+    #[tokio::test]
+    async fn neighbours_are_absolute_and_keep_the_other_arguments() {
+        let first = ask("/v1/apps?a=1&b=x%20y", 201).await.unwrap();
         assert_eq!(first["next"], "http://deis.example.com/v1/apps?a=1&b=x%20y&page=2");
         assert_eq!(first["previous"], Value::Null);
         assert_eq!(first["count"], 201);
         assert_eq!(first["results"].as_array().unwrap().len(), 100);
-        let last = ask("/v1/apps?page=last", 201).unwrap();
-        assert_eq!(last, ask("/v1/apps?page=3", 201).unwrap());
+        let last = ask("/v1/apps?page=last", 201).await.unwrap();
+        assert_eq!(last, ask("/v1/apps?page=3", 201).await.unwrap());
         assert_eq!(last["results"], json!([200]));
         assert_eq!(last["next"], Value::Null);
         assert_eq!(last["previous"], "http://deis.example.com/v1/apps?page=2");
     }
 
-    #[test]
-    fn pages_that_do_not_exist() {
+    #[tokio::test]
+    async fn pages_that_do_not_exist() {
         for page in ["0", "-1", "3", "x", "", "99999999999999999999", "1000000001"] {
-            assert_eq!(ask(&format!("/v1/apps?page={page}"), 200), None, "{page}");
+            assert_eq!(ask(&format!("/v1/apps?page={page}"), 200).await, None, "{page}");
         }
     }
 

@@ -19,8 +19,8 @@ pub(super) async fn list(
     AppInPath(handle): AppInPath,
     paging: Paging,
 ) -> Result<Json<PageOf<wire::Release>>, Error> {
-    let found = platform.releases(&handle, paging.window()).await?;
-    paging.of(found, |release| wire::Release::new(handle.app(), release))
+    let shape = |release| wire::Release::new(handle.app(), release);
+    paging.of(|page| platform.releases(&handle, page), shape).await
 }
 
 /// The path's last part, `v<N>`.

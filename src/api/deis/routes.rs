@@ -7,54 +7,71 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::error::Error;
-use super::{auth, headers};
+use super::{auth, headers, hooks};
 use crate::platform::Platform;
 
 /// Collects endpoints. Every path that it knows answers HEAD and OPTIONS too, and 405 to any other method, with the
 /// list of its methods in `Allow` on every answer.
+///
+/// Whoever adds an endpoint decides who may ask by the method that adds it.
 #[derive(Default)]
 pub(super) struct Routes(Vec<Endpoint>);
 
+/// Who may ask, before an endpoint looks at the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    /// Anybody.
+    Public,
+    /// Whoever has a token.
+    Token,
+    /// The operator's own builder.
+    Builder,
+}
+
 struct Endpoint {
     path: &'static str,
-    is_public: bool,
+    access: Access,
     methods: Vec<&'static str>,
     handlers: MethodRouter<Platform>,
 }
 
 impl Routes {
     pub(super) fn get<T: 'static>(self, path: &'static str, handler: impl Handler<T, Platform>) -> Self {
-        self.add(path, false, "GET", on(MethodFilter::GET, handler))
+        self.add(path, Access::Token, "GET", on(MethodFilter::GET, handler))
     }
 
     pub(super) fn post<T: 'static>(self, path: &'static str, handler: impl Handler<T, Platform>) -> Self {
-        self.add(path, false, "POST", on(MethodFilter::POST, handler))
+        self.add(path, Access::Token, "POST", on(MethodFilter::POST, handler))
     }
 
     pub(super) fn delete<T: 'static>(self, path: &'static str, handler: impl Handler<T, Platform>) -> Self {
-        self.add(path, false, "DELETE", on(MethodFilter::DELETE, handler))
+        self.add(path, Access::Token, "DELETE", on(MethodFilter::DELETE, handler))
     }
 
     /// A POST that needs no token.
     pub(super) fn post_public<T: 'static>(self, path: &'static str, handler: impl Handler<T, Platform>) -> Self {
-        self.add(path, true, "POST", on(MethodFilter::POST, handler))
+        self.add(path, Access::Public, "POST", on(MethodFilter::POST, handler))
+    }
+
+    /// A POST for the operator's own builder.
+    pub(super) fn post_hook<T: 'static>(self, path: &'static str, handler: impl Handler<T, Platform>) -> Self {
+        self.add(path, Access::Builder, "POST", on(MethodFilter::POST, handler))
     }
 
     fn add(
         mut self,
         path: &'static str,
-        is_public: bool,
+        access: Access,
         method: &'static str,
         handler: MethodRouter<Platform>,
     ) -> Self {
         match self.0.iter_mut().find(|endpoint| endpoint.path == path) {
             Some(endpoint) => {
+                assert_eq!(endpoint.access, access, "{path}: who may ask is decided per path");
                 endpoint.methods.push(method);
-                // One method that needs a token makes the whole path need one: the safe side of a mistake.
-                endpoint.is_public &= is_public;
                 endpoint.handlers = std::mem::take(&mut endpoint.handlers).merge(handler);
             }
-            None => self.0.push(Endpoint { path, is_public, methods: vec![method], handlers: handler }),
+            None => self.0.push(Endpoint { path, access, methods: vec![method], handlers: handler }),
         }
         self
     }
@@ -69,9 +86,11 @@ impl Routes {
             endpoint.methods.push("OPTIONS");
             let allow = headers::Allow::new(&endpoint.methods);
             let mut handlers = endpoint.handlers.options(headers::describe).fallback(not_allowed);
-            if !endpoint.is_public {
-                handlers = handlers.layer(from_fn_with_state(platform.clone(), auth::authenticate));
-            }
+            handlers = match endpoint.access {
+                Access::Public => handlers,
+                Access::Token => handlers.layer(from_fn_with_state(platform.clone(), auth::authenticate)),
+                Access::Builder => handlers.layer(from_fn_with_state(platform.clone(), hooks::authenticate)),
+            };
             router = router.route(endpoint.path, handlers.layer(from_fn_with_state(allow, headers::with_allow)));
         }
         router.fallback(unknown).layer(from_fn(headers::dress)).with_state(platform.clone())

@@ -1,5 +1,7 @@
 //! The objects of the Deis API. Nothing else knows their names.
 
+mod push;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -7,6 +9,8 @@ use serde::Serialize;
 use crate::model::{self, BuildKind, ConfigValue, ConfigVars, Procfile};
 use crate::platform::formation::Condition;
 use crate::platform::{AppView, InstanceView};
+
+pub(super) use push::{Built, Push};
 
 /// What register answers: the shape of Deis 1.2 with the numeric `id` of 1.0.
 #[derive(Serialize)]
@@ -47,6 +51,36 @@ impl From<model::User> for User {
 #[derive(Serialize)]
 pub(super) struct Token {
     pub token: String,
+}
+
+/// What passwd answers.
+#[derive(Serialize)]
+pub(super) struct PasswordSet {
+    status: &'static str,
+}
+
+impl Default for PasswordSet {
+    fn default() -> Self {
+        Self { status: "password set" }
+    }
+}
+
+/// Names of an app's collaborators.
+#[derive(Serialize)]
+pub(super) struct Collaborators {
+    pub users: Vec<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Administrator {
+    username: String,
+    is_superuser: bool,
+}
+
+impl From<model::User> for Administrator {
+    fn from(user: model::User) -> Self {
+        Self { username: user.username.to_string(), is_superuser: user.is_superuser }
+    }
 }
 
 #[derive(Serialize)]
@@ -134,8 +168,8 @@ pub(super) struct Build {
     image: String,
     sha: String,
     procfile: Procfile,
-    /// Only whether there was one, as the Deis builder reported it; never its text.
-    dockerfile: &'static str,
+    /// Of a push only whether there was one, as the Deis builder reported it; else what was posted.
+    dockerfile: String,
     created: String,
     updated: String,
     uuid: String,
@@ -149,7 +183,7 @@ impl Build {
             image: build.image,
             sha: build.commit.unwrap_or_default(),
             procfile: build.procfile,
-            dockerfile: if build.kind == BuildKind::Dockerfile { "true" } else { "" },
+            dockerfile: if build.kind == BuildKind::Dockerfile { "true".to_owned() } else { build.dockerfile },
             created: build.created_at.deis(),
             updated: build.updated_at.deis(),
             uuid: build.id.to_string(),

@@ -100,8 +100,15 @@ impl Docker {
             cpus: info.ncpu.unwrap_or_default(),
             memory_bytes: info.mem_total.unwrap_or_default(),
             root_dir: info.docker_root_dir.unwrap_or_default(),
+            node_labels: info.labels.unwrap_or_default().iter().map(|label| pair(label)).collect(),
         })
     }
+}
+
+/// A node label as the engine prints it: `name=value`, or a name alone.
+fn pair(label: &str) -> (String, String) {
+    let (name, value) = label.split_once('=').unwrap_or((label, ""));
+    (name.to_owned(), value.to_owned())
 }
 
 /// The engine's filter for things that carry all of `labels`; an empty value matches any value.

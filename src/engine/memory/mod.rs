@@ -63,6 +63,7 @@ struct World {
     volumes: BTreeMap<String, Labels>,
     faults: BTreeMap<String, Fault>,
     calls: BTreeMap<String, usize>,
+    node_labels: Labels,
     next_id: u64,
 }
 
@@ -99,6 +100,11 @@ impl Memory {
     /// Containers of the image say these lines when started.
     pub fn say_on_start(&self, image: &str, lines: &[&str]) {
         self.behave(image, |it| it.output = lines.iter().map(|&line| line.to_owned()).collect());
+    }
+
+    /// The node has this label from now on.
+    pub fn label_node(&self, name: &str, value: &str) {
+        self.world().node_labels.insert(name.to_owned(), value.to_owned());
     }
 
     /// The next call of `verb` fails.

@@ -26,6 +26,7 @@ impl Engine for Memory {
             cpus: 2,
             memory_bytes: 8 << 30,
             root_dir: "/nowhere".to_owned(),
+            node_labels: self.world().node_labels.clone(),
         })
     }
 

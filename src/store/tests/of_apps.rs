@@ -74,8 +74,15 @@ async fn a_deleted_app_takes_everything_but_its_operations_along(db: Database) {
         let app = app(&db, &alice, name).await;
         let (config, build) = (config(&db, &app).await, BuildId::new());
         let (kind, image) = (BuildKind::Slug, name.to_owned());
-        let new =
-            builds::NewBuild { app: app.id, owner: alice.id, kind, image, engine_image: String::new(), commit: None };
+        let new = builds::NewBuild {
+            app: app.id,
+            owner: alice.id,
+            kind,
+            image,
+            engine_image: String::new(),
+            commit: None,
+            dockerfile: String::new(),
+        };
         builds::insert(pool, build, &new).await.unwrap();
         let mut tx = db.store.begin().await.unwrap();
         let new = releases::NewRelease { build: Some(build), ..new_release(&app, config, ReleaseStatus::Deployed) };

@@ -13,7 +13,15 @@ on_both!(
 async fn build(db: &Database, app: &App) -> BuildId {
     let (id, commit) = (BuildId::new(), Some("0123456789abcdef".to_owned()));
     let (kind, image) = (BuildKind::Slug, app.name.to_string());
-    let new = builds::NewBuild { app: app.id, owner: app.owner_id, kind, image, engine_image: String::new(), commit };
+    let new = builds::NewBuild {
+        app: app.id,
+        owner: app.owner_id,
+        kind,
+        image,
+        engine_image: String::new(),
+        commit,
+        dockerfile: String::new(),
+    };
     builds::insert(db.store.pool(), id, &new).await.unwrap();
     id
 }

@@ -14,9 +14,9 @@ on_both!(
 );
 
 async fn the_first_user_is_the_administrator(db: Database) {
-    assert_eq!(users::count(db.store.pool()).await.unwrap(), 0);
+    assert_eq!(users::count(db.store.pool(), users::Which::All).await.unwrap(), 0);
     let (first, second) = (user(&db, "first").await, user(&db, "second").await);
-    assert_eq!(users::count(db.store.pool()).await.unwrap(), 2);
+    assert_eq!(users::count(db.store.pool(), users::Which::All).await.unwrap(), 2);
     assert!(first.is_superuser && first.is_active && second.is_active);
     assert!(!second.is_superuser);
     let mut tx = db.store.begin().await.unwrap();

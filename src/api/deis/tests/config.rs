@@ -85,7 +85,12 @@ async fn what_is_no_map_of_values_is_refused() {
     check(json!({"values": {"A": [1]}}), json!({"values": [nested]})).await;
     let name = "'1A' is not a config key: use letters, digits and _, not starting with a digit.";
     check(json!({"values": {"1A": 1}}), json!({"values": [name]})).await;
-    check(json!({"tags": {"rack": "1"}}), json!({"tags": ["Tags cannot be set on this server."]})).await;
+    for key in ["Rack", "r1", "a_b", ""] {
+        check(json!({"tags": {key: "1"}}), json!({"tags": ["Tag keys can only contain [a-z]"]})).await;
+    }
+    for value in ["", "a b", "a-b"] {
+        check(json!({"tags": {"rack": value}}), json!({"tags": ["Invalid tag value"]})).await;
+    }
     let empty = world.post(&token, CONFIG, json!({"tags": "{}"})).await;
     assert_eq!((empty.status, &empty.json()["tags"]), (201, &json!({})));
 }
@@ -100,4 +105,26 @@ async fn a_config_with_which_nothing_comes_up_changes_nothing() {
     assert!(!answer.text.contains("hunter2"));
     assert_eq!(world.get(&token, CONFIG).await.json()["values"], json!({}));
     assert_eq!(world.get(&token, "/v1/apps/hello/releases").await.json()["count"], 2);
+}
+
+#[tokio::test]
+async fn tags_are_labels_that_the_node_must_have() {
+    let world = World::new().await;
+    let token = world.running("bob", "hello").await;
+    let unmet = world.post(&token, CONFIG, json!({"tags": {"rack": 1, "ssd": "true"}})).await;
+    assert_eq!(unmet.status, 503, "{unmet:?}");
+    let detail = unmet.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.starts_with("no node has the label rack=1 and ssd=true\nlabels of this node: none; "), "{detail}");
+    assert_eq!(world.get(&token, CONFIG).await.json()["tags"], json!({}), "the change is gone");
+    world.engine.label_node("ssd", "true");
+    world.engine.label_node("rack", "2");
+    let unmet = world.post(&token, CONFIG, json!({"tags": {"rack": 1, "ssd": "true"}})).await;
+    assert!(unmet.text.contains("no node has the label rack=1\\n"), "{unmet:?}");
+    let met = world.post(&token, CONFIG, json!({"tags": "{\"rack\": 2, \"ssd\": \"true\"}"})).await;
+    assert_eq!((met.status, &met.json()["tags"]), (201, &json!({"rack": 2, "ssd": "true"})));
+    let summary = world.get(&token, "/v1/apps/hello/releases/v3").await.json()["summary"].clone();
+    assert_eq!(summary, "bob added tag rack, ssd");
+    world.post(&token, "/v1/apps/hello/scale", json!({"web": 2})).await.is_empty(204);
+    let gone = world.post(&token, CONFIG, json!({"tags": {"rack": null}})).await;
+    assert_eq!(gone.json()["tags"], json!({"ssd": "true"}));
 }

@@ -26,6 +26,7 @@ pub struct Fake {
     /// Fire when a container ends, by engine id.
     ends: Mutex<BTreeMap<String, CancellationToken>>,
     is_away: AtomicBool,
+    node_labels: Mutex<Labels>,
 }
 
 /// What every container says when it starts.
@@ -52,12 +53,35 @@ impl Fake {
             containers: Mutex::default(),
             ends: Mutex::default(),
             is_away: AtomicBool::new(false),
+            node_labels: Mutex::default(),
         }
     }
 
     /// Makes every question go unanswered from now on.
     pub fn go_away(&self) {
         self.is_away.store(true, Ordering::Relaxed);
+    }
+
+    /// Answers again.
+    pub fn come_back(&self) {
+        self.is_away.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it has no container.
+    pub fn is_empty(&self) -> bool {
+        self.containers.lock().unwrap().is_empty()
+    }
+
+    /// Gives the node a label.
+    pub fn label_node(&self, name: &str, value: &str) {
+        self.node_labels.lock().unwrap().insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Has the image under another name too.
+    pub fn add_image(&self, reference: &str) {
+        let mut images = self.images.lock().unwrap();
+        let image = images.values().next().unwrap().clone();
+        images.insert(reference.to_owned(), Image { tags: vec![reference.to_owned()], ..image });
     }
 
     /// Puts every container into a state.
@@ -101,7 +125,16 @@ fn has(labels: &Labels, wanted: &Labels) -> bool {
 #[async_trait]
 impl Engine for Fake {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
-        unused("info")
+        self.answers()?;
+        Ok(EngineInfo {
+            version: "20.10.24".to_owned(),
+            api_version: "1.41".to_owned(),
+            has_buildkit: true,
+            cpus: 2,
+            memory_bytes: 1 << 30,
+            root_dir: "/nowhere".to_owned(),
+            node_labels: self.node_labels.lock().unwrap().clone(),
+        })
     }
 
     async fn image(&self, reference: &str) -> Result<Image, EngineError> {

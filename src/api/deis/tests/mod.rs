@@ -5,9 +5,12 @@ mod apps;
 mod clients;
 mod config;
 mod engine;
+mod hooks;
+mod people;
 mod releases;
 mod scale;
+mod sharing;
 mod transport;
 mod world;
 
-pub use world::{Answer, IMAGE, World};
+pub use world::{Answer, BUILDER_KEY, IMAGE, World};

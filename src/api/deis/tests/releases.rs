@@ -29,6 +29,48 @@ async fn an_image_is_deployed_as_a_build() {
 }
 
 #[tokio::test]
+async fn a_build_is_found_by_its_id() {
+    let world = World::new().await;
+    let token = world.app("bob", "hello").await;
+    let first = world.post(&token, BUILDS, json!({"image": IMAGE})).await.json();
+    let second =
+        world.post(&token, BUILDS, json!({"image": IMAGE, "sha": "abc12345", "dockerfile": "FROM x"})).await.json();
+    for build in [&first, &second] {
+        world.get(&token, &format!("{BUILDS}/{}", build["uuid"].as_str().unwrap())).await.is(200, build.clone());
+    }
+    assert_eq!((&second["sha"], &second["dockerfile"]), (&json!("abc12345"), &json!("FROM x")));
+    let other = world.post(&token, "/v1/apps", json!({"id": "other"})).await;
+    assert_eq!(other.status, 201);
+    for path in [
+        format!("/v1/apps/other/builds/{}", first["uuid"].as_str().unwrap()),
+        format!("{BUILDS}/nonsense"),
+        format!("{BUILDS}/00000000-0000-4000-8000-000000000000"),
+    ] {
+        world.get(&token, &path).await.is_detail(404, "Not found");
+    }
+}
+
+/// Spec §6: the table of default scaling.
+#[tokio::test]
+async fn the_first_deploy_scales_by_what_was_built() {
+    let world = World::new().await;
+    let token = world.user("bob").await;
+    let check = async |app: &str, build: Value, expect: Value| {
+        assert_eq!(world.post(&token, "/v1/apps", json!({"id": app})).await.status, 201);
+        let answer = world.post(&token, &format!("/v1/apps/{app}/builds"), build).await;
+        assert_eq!(answer.status, 201, "{app}: {answer:?}");
+        assert_eq!(world.get(&token, &format!("/v1/apps/{app}")).await.json()["structure"], expect, "{app}");
+    };
+    let (web, worker) = (json!({"web": "./serve"}), json!({"worker": "./work"}));
+    let sha = "abc12345";
+    check("pulled", json!({"image": IMAGE}), json!({"cmd": 1})).await;
+    check("pulled-web", json!({"image": IMAGE, "procfile": web}), json!({"cmd": 1})).await;
+    check("dockerfile", json!({"image": IMAGE, "sha": sha, "dockerfile": "true"}), json!({"cmd": 1})).await;
+    check("worker", json!({"image": IMAGE, "sha": sha, "procfile": worker}), json!({"cmd": 1})).await;
+    check("web", json!({"image": IMAGE, "sha": sha, "procfile": web}), json!({"web": 1})).await;
+}
+
+#[tokio::test]
 async fn builds_are_checked() {
     let world = World::new().await;
     let token = world.app("bob", "hello").await;
@@ -37,6 +79,8 @@ async fn builds_are_checked() {
     check(json!({"image": ""}), json!({"image": ["This field may not be blank."]})).await;
     let long = json!({"image": ["Ensure this field has no more than 256 characters."]});
     check(json!({"image": "i".repeat(257)}), long).await;
+    let commit = json!({"sha": ["'a/b' is not a commit id of at most 40 letters and digits."]});
+    check(json!({"image": IMAGE, "sha": "a/b"}), commit).await;
     check(json!({"image": "a b"}), json!({"image": ["'a b' is not an image reference."]})).await;
     let command = json!({"procfile": ["The command of web must be text."]});
     for bad in [json!(5), json!(null), json!(" "), json!({})] {

@@ -39,7 +39,7 @@ async fn checks_come_in_the_order_of_deis() {
     check(json!({"a b": 1}), "Container type a b does not exist in application").await;
     let many = world.post(&token, SCALE, json!({"web": 99_999_999_999_u64})).await;
     assert_eq!(many.status, 400, "{many:?}");
-    assert_eq!(world.get(&token, "/v1/apps/hello").await.json()["structure"], json!({"web": 1}));
+    assert_eq!(world.get(&token, "/v1/apps/hello").await.json()["structure"], json!({"cmd": 1}));
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn logs_are_one_json_string_of_lines() {
     assert_eq!((time.len(), &time[19..], line), (22, "UTC", "deis[api]: bob created initial release\n"));
     let build = json!({"image": super::IMAGE, "procfile": {"web": "./serve"}});
     assert_eq!(world.post(&token, "/v1/apps/hello/builds", build).await.status, 201);
-    let said = format!("2014-11-14T20:00:00UTC hello[web.1]: {SAYING}\n");
+    let said = format!("2014-11-14T20:00:00UTC hello[cmd.1]: {SAYING}\n");
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     loop {
         let text = world.get(&token, "/v1/apps/hello/logs").await.json().as_str().unwrap().to_owned();

@@ -14,7 +14,7 @@ async fn a_wrong_method_is_405_for_those_who_may_know() {
     let token = world.app("bob", "hello").await;
     for (method, path, allow) in [
         ("PUT", "/v1/apps", "GET, POST, HEAD, OPTIONS"),
-        ("PATCH", "/v1/apps/hello", "GET, DELETE, HEAD, OPTIONS"),
+        ("PATCH", "/v1/apps/hello", "GET, POST, DELETE, HEAD, OPTIONS"),
         ("GET", "/v1/apps/hello/scale", "POST, OPTIONS"),
         ("DELETE", "/v1/apps/hello/logs", "GET, HEAD, OPTIONS"),
         ("GET", "/v1/apps/hello/releases/rollback", "POST, OPTIONS"),

@@ -17,12 +17,14 @@ use super::engine::Fake;
 use crate::build::{BuildSettings, Builder, FingerprintKey, SlugStore, Stack};
 use crate::git::Repositories;
 use crate::logs::{Collector, LogLimits, LogStore};
-use crate::model::Registration;
+use crate::model::{BuilderKey, Registration};
 use crate::platform::{Parts, Platform, PlatformSettings};
 use crate::rollout::{RolloutSettings, Rollouts};
 use crate::route::Table;
 use crate::store::{Sealer, Store};
 
+/// What the builder of the operator's own proves itself with.
+pub const BUILDER_KEY: &str = "the builder's own key";
 /// An image that the engine has.
 pub const IMAGE: &str = "example/hello:1.0";
 
@@ -103,12 +105,14 @@ impl World {
                 server_id: "test".to_owned(),
                 domain: "example.com".to_owned(),
                 registration,
+                builder_key: BuilderKey::new(BUILDER_KEY),
                 max_push_bytes: 1 << 20,
                 url_suffix: String::new(),
             },
             tracker,
             stop: stop.clone(),
             owned: crate::platform::OwnedOperations::default(),
+            throttle: crate::platform::Throttle::default(),
         });
         Self { router: crate::api::router(platform), engine, store, _stop: stop.drop_guard(), _dir: dir }
     }
@@ -169,6 +173,8 @@ impl World {
         let build = json!({"image": IMAGE, "procfile": {"web": "./serve", "worker": "./work"}});
         let answer = self.post(&token, &format!("/v1/apps/{app}/builds"), build).await;
         assert_eq!(answer.status, 201, "{answer:?}");
+        // An image from elsewhere starts its own command first.
+        self.post(&token, &format!("/v1/apps/{app}/scale"), json!({"web": 1, "cmd": 0})).await.is_empty(204);
         token
     }
 }

@@ -1,0 +1,152 @@
+//! Accounts: register, login, password, token, cancel (spec §3, §23).
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+
+use super::auth::{Caller, caller};
+use super::body::{Fields, Problem, Problems};
+use super::error::Error;
+use super::wire;
+use crate::api::client::ClientAddress;
+use crate::model::{USERNAME_MAX, Username};
+use crate::platform::{self, NewAccount, Platform};
+
+/// Longest first or last name (Django's user model).
+const NAME_MAX: usize = 30;
+/// Longest e-mail address (RFC 5321 §4.5.3.1).
+const EMAIL_MAX: usize = 254;
+
+/// `POST /auth/register`. A token is not asked for, but an administrator's counts where registration is not open.
+pub(super) async fn register(
+    State(platform): State<Platform>,
+    headers: HeaderMap,
+    fields: Fields,
+) -> Result<(StatusCode, Json<wire::User>), Error> {
+    let by = caller(&platform, &headers).await.ok();
+    let user = platform.register(by.as_ref(), account(&fields)?).await?;
+    Ok((StatusCode::CREATED, Json(user.into())))
+}
+
+/// `POST /auth/login`
+pub(super) async fn log_in(
+    State(platform): State<Platform>,
+    ClientAddress(from): ClientAddress,
+    fields: Fields,
+) -> Result<Json<wire::Token>, Error> {
+    let mut problems = Problems::default();
+    let username = problems.noted(fields.required("username", usize::MAX));
+    let password = problems.noted(fields.required("password", usize::MAX));
+    problems.into_result()?;
+    let token = platform.log_in(&username, &password, from).await?;
+    Ok(Json(wire::Token { token }))
+}
+
+/// `POST /auth/passwd`. An administrator may name somebody else, and then needs no old password (API 1.4).
+pub(super) async fn change_password(
+    State(platform): State<Platform>,
+    Caller(user): Caller,
+    ClientAddress(from): ClientAddress,
+    fields: Fields,
+) -> Result<Json<wire::PasswordSet>, Error> {
+    let mut problems = Problems::default();
+    let other = problems.noted(fields.optional("username", USERNAME_MAX));
+    let other = other.filter(|name| *name != user.username.as_str());
+    let new = problems.noted(fields.required("new_password", usize::MAX));
+    let current = match other {
+        Some(_) => String::new(),
+        None => problems.noted(fields.required("password", usize::MAX)),
+    };
+    problems.into_result()?;
+    let changed = match other {
+        Some(name) => platform.set_password(&platform.administrator(&user)?, &name, new).await,
+        None => platform.change_password(&user, current, new, from).await,
+    };
+    changed.map_err(|error| match error {
+        platform::Error::WrongCredentials => Error::Refused("Current password does not match".to_owned()),
+        other => other.into(),
+    })?;
+    Ok(Json(wire::PasswordSet::default()))
+}
+
+/// `DELETE /auth/cancel`
+pub(super) async fn cancel(State(platform): State<Platform>, Caller(user): Caller) -> Result<StatusCode, Error> {
+    platform.cancel_account(&user).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /auth/tokens`: another token for oneself, or, for administrators, for the `username` or for `all`, which yields
+/// the caller's own (API 1.5).
+pub(super) async fn renew_token(
+    State(platform): State<Platform>,
+    Caller(user): Caller,
+    fields: Fields,
+) -> Result<Json<wire::Token>, Error> {
+    let mut problems = Problems::default();
+    let name = problems.noted(fields.optional("username", USERNAME_MAX));
+    let is_for_all = problems.noted(fields.flag("all"));
+    problems.into_result()?;
+    let token = match name.filter(|name| *name != user.username.as_str()) {
+        _ if is_for_all => platform.renew_all_tokens(&platform.administrator(&user)?).await?,
+        Some(name) => platform.renew_token_of(&platform.administrator(&user)?, &name).await?,
+        None => platform.renew_token(&user).await?,
+    };
+    Ok(Json(wire::Token { token }))
+}
+
+fn account(fields: &Fields) -> Result<NewAccount, Error> {
+    let mut problems = Problems::default();
+    let username = username(fields);
+    problems.note(&username);
+    let password = problems.noted(fields.required("password", usize::MAX));
+    let email = problems.noted(email(fields));
+    let first_name = problems.noted(fields.optional("first_name", NAME_MAX)).unwrap_or_default();
+    let last_name = problems.noted(fields.optional("last_name", NAME_MAX)).unwrap_or_default();
+    problems.into_result()?;
+    Ok(NewAccount { username: username?, password, email, first_name, last_name, is_superuser: false })
+}
+
+fn username(fields: &Fields) -> Result<Username, Problem> {
+    let text = fields.required("username", USERNAME_MAX)?;
+    text.parse().map_err(|_| Problem::new("username", "Enter a valid username."))
+}
+
+/// Optional, as in Deis 1.0; the clients always send it, maybe empty.
+fn email(fields: &Fields) -> Result<String, Problem> {
+    let text = fields.optional("email", EMAIL_MAX)?.unwrap_or_default();
+    let is_valid =
+        text.is_empty() || text.rsplit_once('@').is_some_and(|(local, host)| is_local(local) && is_host(host));
+    if is_valid { Ok(text) } else { Err(Problem::new("email", "Enter a valid email address.")) }
+}
+
+fn is_local(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '@')
+}
+
+fn is_host(text: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| c.is_alphanumeric() || c == '-')
+    };
+    text == "localhost" || (text.contains('.') && text.split('.').all(is_label))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for good in ["a@example.com", "a+b@x-y.example.co", "é@exämple.de", "a@localhost"] {
+            let (local, host) = good.rsplit_once('@').unwrap();
+            assert!(is_local(local) && is_host(host), "{good}");
+        }
+        for bad in ["@example.com", "a b@example.com", "a@b@example.com", "a@example", "a@-x.com", "a@x..com", "a@.com"]
+        {
+            let (local, host) = bad.rsplit_once('@').unwrap();
+            assert!(!(is_local(local) && is_host(host)), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! One's own account: password, token, the end of it.
+
+use std::net::IpAddr;
+
+use tokio::time::sleep;
+
+use super::operations::LOOK;
+use super::passwords::{hash, verify};
+use super::users::known;
+use super::{Administrator, Error, OwnerHandle, Platform};
+use crate::model::{App, User};
+use crate::store::{StoreError, apps, operations, users};
+
+/// Rounds of destroying what a user owns: more are needed only when apps are created meanwhile.
+const ROUNDS: usize = 10;
+
+impl Platform {
+    /// Changes one's own password. The token stays.
+    ///
+    /// # Errors
+    /// [`Error::WrongCredentials`] when `current` is not the password, [`Error::Throttled`] after too many of those.
+    pub async fn change_password(
+        &self,
+        user: &User,
+        current: String,
+        new: String,
+        from: Option<IpAddr>,
+    ) -> Result<(), Error> {
+        let pool = self.0.store.pool();
+        let attempt = self.0.throttle.begin(user.username.as_str(), from).map_err(Error::Throttled)?;
+        if !verify(current, users::password_hash(pool, user.id).await?).await? {
+            attempt.failed();
+            return Err(Error::WrongCredentials);
+        }
+        attempt.succeeded();
+        Ok(users::set_password_hash(pool, user.id, &hash(new).await?).await?)
+    }
+
+    /// Sets somebody's password without knowing the old one.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such account.
+    pub async fn set_password(&self, _by: &Administrator, name: &str, new: String) -> Result<(), Error> {
+        let user = known(&self.0.store, name).await?;
+        Ok(users::set_password_hash(self.0.store.pool(), user.id, &hash(new).await?).await?)
+    }
+
+    /// Gives a user another token; the old one is worth nothing from now on.
+    pub async fn renew_token(&self, user: &User) -> Result<String, Error> {
+        Ok(users::renew_token(self.0.store.pool(), self.0.store.sealer(), user.id).await?)
+    }
+
+    /// Gives somebody else another token.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such account.
+    pub async fn renew_token_of(&self, _by: &Administrator, name: &str) -> Result<String, Error> {
+        self.renew_token(&known(&self.0.store, name).await?).await
+    }
+
+    /// Gives everybody another token; yields the caller's own.
+    pub async fn renew_all_tokens(&self, by: &Administrator) -> Result<String, Error> {
+        let (sealer, mut own) = (self.0.store.sealer(), String::new());
+        let mut tx = self.0.store.begin().await?;
+        for user in users::list(&mut *tx, users::Which::All, super::Page::ALL).await? {
+            let token = users::renew_token(&mut *tx, sealer, user.id).await?;
+            if user.id == by.user().id {
+                own = token;
+            }
+        }
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(own)
+    }
+
+    /// Ends an account: first its apps, each as [`Platform::destroy_app`] does, then its keys, shares and name. What the
+    /// user released in apps of others stays there.
+    ///
+    /// # Errors
+    /// That of the app which cannot be destroyed: then the account and the apps that are left stay, and calling again
+    /// goes on from there.
+    pub async fn cancel_account(&self, user: &User) -> Result<(), Error> {
+        let (platform, user) = (self.clone(), user.clone());
+        self.owned(async move {
+            for _ in 0..ROUNDS {
+                platform.destroy_apps_of(&user).await?;
+                let mut tx = platform.0.store.begin().await?;
+                match users::delete(&mut tx, user.id).await {
+                    Ok(()) => return Ok(tx.commit().await.map_err(StoreError::from)?),
+                    Err(StoreError::Dangling) => tx.rollback().await.map_err(StoreError::from)?,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Err(Error::Refused(
+                "apps are being created in this account; cancel it again when that has ended".to_owned(),
+            ))
+        })
+        .await
+    }
+
+    async fn destroy_apps_of(&self, user: &User) -> Result<(), Error> {
+        for app in apps::owned_by(self.0.store.pool(), user.id).await? {
+            match self.destroy_app(&OwnerHandle::of_owner(app.clone(), user)).await {
+                // It was on its way out already.
+                Err(Error::NotFound(_)) => self.end_destroying(&app).await?,
+                destroyed => destroyed?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees the destruction of an app through that somebody else has begun, and maybe given up.
+    async fn end_destroying(&self, app: &App) -> Result<(), Error> {
+        while operations::live_of(self.0.store.pool(), app.id).await?.is_some() {
+            sleep(LOOK).await;
+        }
+        self.finish_destroying(app).await
+    }
+}

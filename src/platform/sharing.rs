@@ -1,0 +1,83 @@
+//! Sharing: who may work with an app, and who with all of them.
+
+use super::users::known;
+use super::{Administrator, AppHandle, AppView, Error, Listing, OwnerHandle, Page, Platform};
+use crate::model::{User, Username};
+use crate::store::users::{self, Which};
+use crate::store::{apps, collaborators};
+
+impl Platform {
+    /// Names of an app's collaborators, in the order in which they were let in.
+    pub async fn collaborators(&self, handle: &AppHandle) -> Result<Vec<Username>, Error> {
+        Ok(collaborators::names(self.0.store.pool(), handle.app().id).await?)
+    }
+
+    /// Lets somebody work with an app: everything but delete, share and give away, `git push` included. Letting somebody
+    /// in twice changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such user.
+    pub async fn share(&self, handle: &OwnerHandle, with: &str) -> Result<(), Error> {
+        let user = known(&self.0.store, with).await?;
+        let app = handle.app();
+        if collaborators::insert(self.0.store.pool(), app.id, user.id).await? {
+            self.0.logs.note(app.id, "api", &format!("User {} was granted access to {}", user.username, app.name));
+        }
+        Ok(())
+    }
+
+    /// Ends what [`Platform::share`] began.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such user, [`Error::Forbidden`] when the user is no collaborator (Deis 1.2,
+    /// spec §14).
+    pub async fn unshare(&self, handle: &OwnerHandle, with: &str) -> Result<(), Error> {
+        let user = known(&self.0.store, with).await?;
+        let app = handle.app();
+        if !collaborators::delete(self.0.store.pool(), app.id, user.id).await? {
+            return Err(Error::Forbidden);
+        }
+        self.0.logs.note(app.id, "api", &format!("User {} was revoked access to {}", user.username, app.name));
+        Ok(())
+    }
+
+    /// Makes somebody else the owner. The owner before keeps no right.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such user.
+    pub async fn transfer_app(&self, handle: &OwnerHandle, to: &str) -> Result<AppView, Error> {
+        let (new, app) = (known(&self.0.store, to).await?, handle.app());
+        apps::set_owner(self.0.store.pool(), app.id, new.id).await?;
+        let text =
+            format!("{} transferred {} from {} to {}", handle.user().username, app.name, app.owner, new.username);
+        self.0.logs.note(app.id, "api", &text);
+        self.app_view(&self.app(&new, app.name.as_str()).await?).await
+    }
+
+    /// All accounts in order of registration.
+    pub async fn users(&self, _by: &Administrator, page: Page) -> Result<Listing<User>, Error> {
+        self.accounts(Which::All, page).await
+    }
+
+    /// The active administrators in order of registration.
+    pub async fn administrators(&self, _by: &Administrator, page: Page) -> Result<Listing<User>, Error> {
+        self.accounts(Which::Administrators, page).await
+    }
+
+    async fn accounts(&self, which: Which, page: Page) -> Result<Listing<User>, Error> {
+        let pool = self.0.store.pool();
+        Ok(Listing { total: users::count(pool, which).await?, entries: users::list(pool, which, page).await? })
+    }
+
+    /// Makes somebody an administrator, or an ordinary user again. The last administrator may step down: whoever
+    /// registers next becomes one (Deis, spec §3), and so does whom the host's own command line creates.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such user.
+    pub async fn set_administrator(&self, by: &Administrator, name: &str, is_superuser: bool) -> Result<(), Error> {
+        let user = known(&self.0.store, name).await?;
+        users::set_superuser(self.0.store.pool(), user.id, is_superuser).await?;
+        tracing::info!(user.name = %user.username, is_superuser, by = %by.user().username, "administrators changed");
+        Ok(())
+    }
+}
