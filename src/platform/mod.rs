@@ -15,6 +15,7 @@ mod names;
 mod operations;
 mod recover;
 mod releases;
+mod run;
 mod ssh_keys;
 pub mod users;
 
@@ -41,7 +42,7 @@ pub use formation::InstanceView;
 pub use operations::{Live, OwnedOperations, Progress};
 pub use users::NewAccount;
 
-pub use crate::rollout::Event;
+pub use crate::rollout::{Event, OneOff, Ran};
 pub use crate::store::Page;
 
 /// What the verbs need to know about this installation.

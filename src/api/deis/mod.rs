@@ -16,6 +16,7 @@ mod page;
 mod path;
 mod releases;
 mod routes;
+mod run;
 mod scale;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ pub fn router(platform: Platform) -> Router {
         .get("/apps/{app}", apps::show) // deis info, open
         .delete("/apps/{app}", apps::destroy) // deis destroy
         .post("/apps/{app}/scale", scale::scale) // deis scale
+        .post("/apps/{app}/run", run::run) // deis run
         .get("/apps/{app}/logs", logs::tail) // deis logs
         .get("/apps/{app}/config", config::show) // deis config:list, limits:list
         .post("/apps/{app}/config", config::change) // deis config:set, config:unset, limits:set, limits:unset

@@ -1,5 +1,7 @@
 //! The objects of the Deis API. Nothing else knows their names.
 
+mod run;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;

@@ -6,6 +6,7 @@ mod clients;
 mod config;
 mod engine;
 mod releases;
+mod run;
 mod scale;
 mod transport;
 mod world;
