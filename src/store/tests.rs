@@ -8,6 +8,7 @@ mod of_instances;
 mod of_operations;
 mod of_people;
 mod of_releases;
+mod of_sharing;
 
 use std::time::{Duration, Instant};
 
