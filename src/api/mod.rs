@@ -6,6 +6,8 @@
 mod access_log;
 mod client;
 pub mod deis;
+mod limits;
+mod serve;
 
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{StatusCode, Uri};
@@ -16,6 +18,8 @@ use serde_json::json;
 use tower::ServiceExt;
 
 use crate::platform::Platform;
+
+pub use serve::{HEAD_TIMEOUT, serve};
 
 /// Most bytes of a request body.
 pub const BODY_MAX: usize = 1 << 20;

@@ -94,9 +94,8 @@ impl Listeners {
         serving.spawn(serve_ssh(config, store, platform, self.ssh, stops, tracker)?);
         let stop = stops.doors.clone();
         serving.spawn(async move {
-            let service = api.into_make_service_with_connect_info::<SocketAddr>();
-            let served = axum::serve(self.api, service).with_graceful_shutdown(stop.cancelled_owned());
-            served.await.context("the API listener died")
+            crate::api::serve(self.api, api, crate::api::HEAD_TIMEOUT, stop).await;
+            Ok(())
         });
         Ok(())
     }

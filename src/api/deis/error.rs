@@ -9,6 +9,7 @@ use axum::http::{HeaderName, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use crate::api::limits::{Excess, HEADERS_MAX, TARGET_MAX};
 use crate::platform;
 
 /// Field name -> what is wrong with it.
@@ -33,6 +34,8 @@ pub(super) enum Error {
     Unparsable(String),
     /// The body has more than [`BODY_MAX`](crate::api::BODY_MAX) bytes.
     TooLarge,
+    /// The head of the request is too long; what of it.
+    HeadTooLong(Excess),
     /// The body did not arrive in time.
     TooSlow,
     /// Fields that break their rules.
@@ -75,6 +78,13 @@ impl IntoResponse for Error {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 format!("The request body has more than {} bytes.", crate::api::BODY_MAX),
             ),
+            Self::HeadTooLong(Excess::Headers) => detail(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                format!("The request headers have more than {HEADERS_MAX} bytes."),
+            ),
+            Self::HeadTooLong(Excess::Target) => {
+                detail(StatusCode::URI_TOO_LONG, format!("The request target has more than {TARGET_MAX} bytes."))
+            }
             Self::TooSlow => detail(StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time."),
             Self::Fields(errors) => (StatusCode::BAD_REQUEST, Json(json!(errors))),
         };

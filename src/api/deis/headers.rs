@@ -13,6 +13,7 @@ use hyper::ext::ReasonPhrase;
 use serde_json::json;
 
 use super::error::Error;
+use crate::api::limits;
 
 /// With underscores, as Deis sent them; client 1.5.2 warns about any other value than its own 1.2.
 const API_VERSION: HeaderName = HeaderName::from_static("x_deis_api_version");
@@ -46,6 +47,15 @@ pub(super) async fn with_allow(State(Allow(allow)): State<Allow>, request: Reque
     };
     response.headers_mut().insert(ALLOW, allow);
     response
+}
+
+/// Refuses a request whose head is too long.
+pub(super) async fn limit_head(request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    match limits::excess(&head) {
+        Some(excess) => Error::HeadTooLong(excess).into_response(),
+        None => next.run(Request::from_parts(head, body)).await,
+    }
 }
 
 /// Puts the headers of §1.3 and §1.5 and the upper-case reason phrase on an answer.

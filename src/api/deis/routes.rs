@@ -93,7 +93,11 @@ impl Routes {
             };
             router = router.route(endpoint.path, handlers.layer(from_fn_with_state(allow, headers::with_allow)));
         }
-        router.fallback(unknown).layer(from_fn(headers::dress)).with_state(platform.clone())
+        router
+            .fallback(unknown)
+            .layer(from_fn(headers::limit_head))
+            .layer(from_fn(headers::dress))
+            .with_state(platform.clone())
     }
 }
 

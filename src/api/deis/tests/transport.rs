@@ -174,3 +174,14 @@ async fn reason_phrases_are_upper_case_on_the_wire() {
     drop(stop);
     tasks.join_all().await;
 }
+
+#[tokio::test]
+async fn a_head_that_is_too_long_is_refused_in_the_doors_words() {
+    let world = World::new().await;
+    let token = world.user("bob").await;
+    let long = world.get(&token, &format!("/v1/apps/{}", "a".repeat(8 << 10))).await;
+    long.is_detail(414, "The request target has more than 8192 bytes.");
+    assert_eq!(long.header("X_DEIS_API_VERSION"), "1.2");
+    let request = Request::get("/v1/apps").header("X-Junk", "x".repeat(16 << 10)).body(Body::empty()).unwrap();
+    world.send(request).await.is_detail(431, "The request headers have more than 16384 bytes.");
+}

@@ -1,0 +1,170 @@
+//! The listener of the APIs: HTTP/1.1 with bounded connections, heads and times.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use super::limits::READ_BUFFER;
+
+/// Connections at the same time; who finds no room waits in the kernel's queue.
+const MAX_CONNECTIONS: usize = 1024;
+/// How long the head of a request may take to arrive, and how long a connection may idle before the next one.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the accept loop rests when the machine is out of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long the last words to a client may take.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// What a client reads whose request did not arrive in time. Nothing is known of the request, so no door says it.
+const TOO_SLOW: &str = "HTTP/1.1 408 REQUEST TIMEOUT\r\ncontent-type: application/json\r\ncontent-length: 60\r\n\
+     connection: close\r\n\r\n{\"detail\":\"The head of the request did not arrive in time.\"}";
+
+/// Serves the doors until `stop`; requests in flight then finish, and idle connections are closed.
+///
+/// Dropping the future instead leaves its connections running until the runtime ends.
+pub async fn serve(listener: TcpListener, api: Router, head_timeout: Duration, stop: CancellationToken) {
+    let (tasks, permits) = (TaskTracker::new(), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = accept(&listener, &permits) => accepted,
+        };
+        let Some((stream, peer, permit)) = accepted else { continue };
+        let connection = connection(stream, peer, api.clone(), head_timeout, stop.clone());
+        tasks.spawn(async move {
+            let _permit = permit;
+            if let Err(error) = connection.await {
+                tracing::debug!(client = %peer, %error, "a client's connection broke off");
+            }
+        });
+    }
+    drop(listener);
+    tasks.close();
+    tasks.wait().await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed");
+    match listener.accept().await {
+        Ok((stream, peer)) => Some((stream, peer, permit)),
+        Err(error) => {
+            tracing::info!(%error, "cannot accept a connection");
+            sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+/// One client's connection, to its end.
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    api: Router,
+    head_timeout: Duration,
+    stop: CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    stream.set_nodelay(true)?;
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        api.clone().oneshot(request.map(Body::new))
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(READ_BUFFER);
+    let mut connection = builder.serve_connection(TokioIo::new(stream), service);
+    let mut stopped = pin!(stop.cancelled());
+    let mut is_stopping = false;
+    let served = std::future::poll_fn(|cx| {
+        if !is_stopping && stopped.as_mut().poll(cx).is_ready() {
+            is_stopping = true;
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+        }
+        connection.poll_without_shutdown(cx)
+    });
+    let served = served.await;
+    let parts = connection.into_parts();
+    let mut stream = parts.io.into_inner();
+    match served {
+        // Whoever has not begun to ask is only shown out.
+        Err(error) if error.is_timeout() && !parts.read_buf.is_empty() => {
+            timeout(LAST_WORDS, say(&mut stream, TOO_SLOW)).await??;
+            Ok(())
+        }
+        Err(error) if error.is_timeout() => Ok(()),
+        served => {
+            timeout(LAST_WORDS, stream.shutdown()).await??;
+            Ok(served?)
+        }
+    }
+}
+
+async fn say(stream: &mut TcpStream, text: &str) -> io::Result<()> {
+    stream.write_all(text.as_bytes()).await?;
+    stream.shutdown().await
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    /// Everything that the server says to `request`, sent as it is, until it hangs up.
+    async fn ask(request: &str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let api =
+            Router::new().route("/", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string()));
+        let serving = tokio::spawn(serve(listener, api, Duration::from_millis(200), stop.clone()));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        timeout(Duration::from_secs(10), stream.read_to_string(&mut answer)).await.expect("it hangs up").unwrap();
+        stop.cancel();
+        timeout(Duration::from_secs(10), serving).await.expect("it stops").unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_head_that_does_not_end_is_answered() {
+        let answer = ask("GET / HTTP/1.1\r\nHost: x\r\n").await;
+        assert_eq!(answer, TOO_SLOW);
+        let (head, body) = TOO_SLOW.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{}", body.len());
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_is_closed_in_silence() {
+        assert_eq!(ask("").await, "");
+        let answer = ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("127.0.0.1"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_head_beyond_the_buffer_is_refused() {
+        let answer = ask(&format!("GET / HTTP/1.1\r\nX: {}\r\n", "x".repeat(READ_BUFFER))).await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    }
+}
