@@ -97,6 +97,8 @@ pub struct Config {
     pub instance_memory_bytes: i64,
     /// Processes and threads of an instance.
     pub instance_pids: i64,
+    /// How long a one-off command may run.
+    pub run_timeout: Duration,
     /// Most bytes of one app's log stream on disk.
     pub log_bytes_per_app: u64,
 }

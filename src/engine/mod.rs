@@ -139,6 +139,10 @@ pub trait Engine: Send + Sync {
     /// Kills and removes a container with its anonymous volumes. One that is gone is fine.
     async fn remove_container(&self, container: &str) -> Result<(), EngineError>;
 
+    /// What a container writes to its outputs from now on, as it is, until it ends. To miss nothing, attach before it is
+    /// started. The stream must be read: a container whose output nobody takes comes to a stop.
+    async fn attach(&self, container: &str) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError>;
+
     /// Waits until a container is no longer running.
     async fn wait_container(&self, container: &str) -> Result<ExitStatus, EngineError>;
 

@@ -22,6 +22,8 @@ pub mod label {
     pub const PROCESS: &str = "io.slipway.process";
     /// The operation that made the object, for work that must not outlive it (builds).
     pub const OPERATION: &str = "io.slipway.operation";
+    /// The id of a one-off command, on its container.
+    pub const ONE_OFF: &str = "io.slipway.one-off";
     /// Full id of the commit that an image was built from.
     pub const COMMIT: &str = "io.slipway.commit";
     /// The build that made an image.

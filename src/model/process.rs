@@ -30,6 +30,14 @@ impl ProcessType {
         Self("cmd".to_owned())
     }
 
+    /// The type that one-off commands are listed and logged under (Deis).
+    ///
+    /// A Procfile may declare a type of this name too: it is built, scaled, listed and logged as any other, but asking for
+    /// the containers of type `run` shows the one-offs (spec §8).
+    pub fn run() -> Self {
+        Self("run".to_owned())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -18,6 +18,7 @@ mod operations;
 mod passwords;
 mod recover;
 mod releases;
+mod run;
 mod sharing;
 mod ssh_keys;
 mod throttle;
@@ -48,7 +49,7 @@ pub use operations::{Live, OwnedOperations, Progress};
 pub use throttle::Throttle;
 pub use users::NewAccount;
 
-pub use crate::rollout::Event;
+pub use crate::rollout::{Event, OneOff, Ran};
 pub use crate::store::Page;
 
 /// What the verbs need to know about this installation.

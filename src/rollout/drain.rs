@@ -66,12 +66,14 @@ impl Rollouts {
         self.0.table.add_app(name);
     }
 
-    /// Takes an app out of the route table and stops and removes everything it runs. Idempotent.
+    /// Takes an app that is marked as destroying out of the route table and stops and removes everything it runs, one-offs
+    /// too. Idempotent.
     ///
     /// # Errors
     /// [`EngineError`] of the first thing that could not be removed; calling again goes on from there.
     pub async fn destroy(&self, app: &App) -> Result<(), EngineError> {
         self.0.table.remove_app(&app.name);
+        self.0.one_offs.end_all(app.id).await;
         let labels =
             crate::engine::labels([(label::SERVER, &self.0.settings.server_id), (label::APP, &app.id.to_string())]);
         let containers = self.0.engine.containers(&labels).await?;

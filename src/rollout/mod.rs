@@ -6,6 +6,7 @@
 
 mod drain;
 mod launch;
+mod one_off;
 mod plan;
 mod probe;
 mod recover;
@@ -30,6 +31,7 @@ use crate::route::{Table, Upstream};
 use crate::store::{Journal, JournalError, Store, StoreError, instances};
 
 pub use drain::remove_app_objects;
+pub use one_off::{OneOff, OneOffError, Place as OneOffPlace, Ran};
 pub use plan::Scope;
 pub use spec::{app_network, cache_volume};
 
@@ -52,6 +54,8 @@ pub struct RolloutSettings {
     pub instance_memory: i64,
     /// Processes and threads of an instance.
     pub instance_pids: i64,
+    /// How long a one-off command may run.
+    pub run_timeout: Duration,
 }
 
 /// What instances are started from.
@@ -111,6 +115,8 @@ struct Inner {
     ready: Mutex<HashMap<InstanceId, SocketAddr>>,
     /// Upstreams that were left out of the table and may still have requests in flight.
     leaving: Mutex<HashMap<InstanceId, Arc<Upstream>>>,
+    /// One-off commands at work.
+    one_offs: one_off::OneOffs,
     /// Held from reading the wanted upstreams until they are published, so that an older list never follows a newer one.
     publishing: tokio::sync::Mutex<()>,
     stop: CancellationToken,
@@ -136,6 +142,7 @@ impl Rollouts {
             settings,
             ready: Mutex::default(),
             leaving: Mutex::default(),
+            one_offs: one_off::OneOffs::default(),
             publishing: tokio::sync::Mutex::default(),
             stop,
         }))
@@ -200,6 +207,7 @@ pub(crate) mod tests_support {
             stop_grace: Duration::from_secs(1),
             instance_memory: 64 << 20,
             instance_pids: 64,
+            run_timeout: Duration::from_secs(5),
         }
     }
 

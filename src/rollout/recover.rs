@@ -102,8 +102,8 @@ impl Rollouts {
         Ok(Some(Target { app, release, build, config }))
     }
 
-    /// Removes containers of ours that no row accounts for: instances that the database does not know, work of operations
-    /// that are over, and networks of apps that are gone.
+    /// Removes containers of ours that nothing accounts for: instances that the database does not know, work of operations
+    /// that are over, one-offs of an earlier life, and networks of apps that are gone.
     ///
     /// # Errors
     /// When the engine or the database fails; what was removed stays removed.
@@ -115,6 +115,9 @@ impl Rollouts {
         let live: HashSet<String> =
             operations::live(self.0.store.pool()).await?.into_iter().map(|o| o.id.to_string()).collect();
         for container in containers {
+            if container.labels.contains_key(label::ONE_OFF) {
+                continue;
+            }
             let known = match (container.labels.get(label::INSTANCE), container.labels.get(label::OPERATION)) {
                 (Some(id), _) => match id.parse::<InstanceId>() {
                     Ok(id) => instances::get(self.0.store.pool(), id).await?.is_some(),
@@ -128,6 +131,7 @@ impl Rollouts {
                 self.0.engine.remove_container(&container.id).await?;
             }
         }
+        self.sweep_one_offs().await?;
         self.sweep_networks(networks).await
     }
 

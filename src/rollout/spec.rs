@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{RolloutSettings, Target};
+use super::{OneOff, RolloutSettings, Target};
 use crate::engine::{ContainerSpec, Labels, Resources, label};
 use crate::model::{App, AppId, BuildKind, Instance, ProcessType};
 
@@ -11,6 +11,12 @@ const DEFAULT_PORT: u16 = 5000;
 
 /// Bytes of output that the engine itself keeps of a container; the app's stream keeps more.
 const ENGINE_LOG_BYTES: u64 = 1 << 20;
+
+/// The entry point of the stack's run image, which every slug's image has.
+const SLUG_RUNNER: &str = "/usr/local/bin/slug-runner";
+
+/// What the shell of a one-off runs first: with both outputs in one pipe, what is written is read in the same order.
+const ONE_OUTPUT: &str = "exec 2>&1; exec \"$0\" \"$@\"";
 
 /// The network that only this app's containers join. Named by the app's id: a new app of the same name gets another.
 pub fn app_network(app: AppId) -> String {
@@ -77,8 +83,60 @@ fn command(target: &Target, process: &ProcessType) -> (Option<Vec<String>>, Opti
     }
 }
 
-/// In order of increasing strength: the commit, config values, what names the release, the port (Deis, spec §5).
-fn environment(target: &Target) -> BTreeMap<String, String> {
+/// The process type that one-offs are listed and logged under (Deis, spec §8).
+pub fn one_off_process() -> ProcessType {
+    ProcessType::run()
+}
+
+/// The container of a one-off. It has the release's image and environment, and the bounds of an instance whose type has no
+/// limits of its own (spec §9).
+///
+/// `command` reaches a shell as one argument: of a slug by way of its entry point, which sets up the app's environment,
+/// and in any other image `shell`.
+pub fn one_off(
+    settings: &RolloutSettings,
+    target: &Target,
+    one_off: &OneOff,
+    shell: &str,
+    command: &str,
+) -> ContainerSpec {
+    let id = one_off.id.to_string();
+    let mut labels = app_labels(&settings.server_id, &target.app);
+    labels.insert(label::ONE_OFF.to_owned(), id.clone());
+    labels.insert(label::RELEASE.to_owned(), format!("v{}", target.release.version));
+    labels.insert(label::PROCESS.to_owned(), one_off_process().to_string());
+    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+    let text = shell_text(command);
+    ContainerSpec {
+        name: format!("{}_v{}.run.{}-{}", target.app.name, target.release.version, one_off.number, &id[..8]),
+        image: target.build.engine_image.clone(),
+        entrypoint: Some(words(&[shell, "-c", ONE_OUTPUT])),
+        command: Some(match target.build.kind {
+            BuildKind::Slug => words(&[SLUG_RUNNER, &text]),
+            BuildKind::Dockerfile | BuildKind::Image => words(&[shell, "-c", &text]),
+        }),
+        env: release_environment(target),
+        labels,
+        network: Some(app_network(target.app.id)),
+        resources: Resources {
+            memory_bytes: Some(settings.instance_memory),
+            cpu_shares: None,
+            pids: Some(settings.instance_pids),
+        },
+        log_bytes: ENGINE_LOG_BYTES,
+        ..ContainerSpec::default()
+    }
+}
+
+/// The command as a shell's `-c` takes it: neither missing nor an option.
+fn shell_text(command: &str) -> String {
+    let is_text = command.starts_with(|first: char| first != '-' && first != '+');
+    if is_text { command.to_owned() } else { format!(" {command}") }
+}
+
+/// What instances and one-offs share. In order of increasing strength: the commit, config values, what names the release
+/// (Deis, spec §5).
+fn release_environment(target: &Target) -> BTreeMap<String, String> {
     let mut env = BTreeMap::new();
     if let Some(commit) = &target.build.commit {
         env.insert("GIT_SHA".to_owned(), commit.clone());
@@ -86,6 +144,12 @@ fn environment(target: &Target) -> BTreeMap<String, String> {
     env.extend(target.config.values.iter().map(|(name, value)| (name.clone(), value.to_string())));
     env.insert("DEIS_APP".to_owned(), target.app.name.to_string());
     env.insert("DEIS_RELEASE".to_owned(), format!("v{}", target.release.version));
+    env
+}
+
+/// An instance's: the release's, and the port over everything else.
+fn environment(target: &Target) -> BTreeMap<String, String> {
+    let mut env = release_environment(target);
     env.insert("PORT".to_owned(), port(target).to_string());
     env
 }
@@ -115,6 +179,46 @@ mod tests {
         assert_eq!(env["DEIS_RELEASE"], "v2");
         assert_eq!(env["GIT_SHA"], "mine");
         assert_eq!(env["A"], "b");
+    }
+
+    fn one_off_of(target: &Target, command: &str) -> ContainerSpec {
+        let id = crate::model::InstanceId::new();
+        let created_at = crate::model::Timestamp::now();
+        let it = OneOff { id, number: 3, version: 2, is_started: false, created_at };
+        one_off(&settings(), target, &it, "/bin/bash", command)
+    }
+
+    #[test]
+    fn a_one_off_has_the_release_but_neither_its_port_nor_its_types_limits() {
+        let mut target = target();
+        target.config.limits.memory.insert("run".into(), ConfigValue::Text("1G".into()));
+        target.config.values.insert("A".into(), ConfigValue::Text("b".into()));
+        let spec = one_off_of(&target, "env");
+        let names: Vec<&str> = spec.env.keys().map(String::as_str).collect();
+        assert_eq!(names, ["A", "DEIS_APP", "DEIS_RELEASE", "GIT_SHA"]);
+        assert_eq!(spec.resources.memory_bytes, Some(settings().instance_memory));
+        assert_eq!(spec.network, Some(app_network(target.app.id)));
+        assert!(spec.name.starts_with("hello_v2.run.3-"), "{}", spec.name);
+        assert!(!spec.labels.contains_key(label::INSTANCE), "the supervisor must not take it for an instance");
+    }
+
+    #[test]
+    fn a_one_offs_command_is_one_argument() {
+        let mut target = target();
+        let text = "echo \"it's\"\nls; # 世界";
+        let check = |target: &Target, command: &str, expect: &[&str]| {
+            let spec = one_off_of(target, command);
+            assert_eq!(spec.entrypoint.unwrap(), ["/bin/bash", "-c", ONE_OUTPUT]);
+            assert_eq!(spec.command.unwrap(), expect);
+        };
+        check(&target, text, &[SLUG_RUNNER, text]);
+        check(&target, "", &[SLUG_RUNNER, " "]);
+        check(&target, "-x", &[SLUG_RUNNER, " -x"]);
+        target.build.kind = BuildKind::Dockerfile;
+        check(&target, text, &["/bin/bash", "-c", text]);
+        check(&target, "", &["/bin/bash", "-c", " "]);
+        let run_image = include_str!("../build/stack/run.Dockerfile");
+        assert!(run_image.contains(&format!("ENTRYPOINT [\"{SLUG_RUNNER}\"]")));
     }
 
     #[test]

@@ -95,6 +95,7 @@ impl Rollouts {
     /// One comparison of wanted with actual.
     async fn pass(&self, watch: &mut Watch) -> Result<(), RolloutError> {
         self.settle_left_behind().await?;
+        self.sweep_one_offs().await?;
         let live = instances::in_state(self.0.store.pool(), InstanceState::Live).await?;
         let containers = self.0.engine.containers(&self.all_instances()).await?;
         let by_instance: HashMap<&str, &Container> =

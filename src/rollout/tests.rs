@@ -250,6 +250,45 @@ async fn a_dead_instance_leaves_the_table_and_comes_back() {
     supervisor.await.unwrap();
 }
 
+#[tokio::test]
+async fn whichever_call_fails_nothing_is_left_of_a_one_off() {
+    let world = World::new().await;
+    world.release(&formation(1, 0)).await.unwrap();
+    let target = world.serving().await;
+    world.engine.have_files(IMAGE, &["/bin/sh"]);
+    world.engine.say_on_start(IMAGE, &["done"]);
+    world.engine.exit_on_start(IMAGE, 3);
+    let cancel = CancellationToken::new();
+    let run = async || {
+        let place = world.rollouts.enter_one_off(&world.app, 2).await.unwrap();
+        world.rollouts.run_one_off(&place, &target, "ls", &cancel).await
+    };
+    assert_eq!(run().await.unwrap(), Ran { status: 3, output: "done\n".to_owned() });
+    for verb in ["ensure_network", "create_container", "download", "attach", "start_container", "wait_container"] {
+        let mut failures = 0;
+        loop {
+            world.engine.fail_from(verb, world.engine.calls(verb) + failures + 1);
+            let done = run().await;
+            world.engine.heal();
+            assert_eq!(world.engine.containers_now().len(), 1, "{verb} failed at call {failures}");
+            assert_eq!(world.rollouts.one_offs(world.app.id), []);
+            if done.is_ok() {
+                break;
+            }
+            failures += 1;
+        }
+        assert!(failures > 0, "{verb} is called");
+    }
+    // What cannot be removed goes as soon as it can.
+    world.engine.fail_from("remove_container", world.engine.calls("remove_container") + 1);
+    run().await.unwrap();
+    assert_eq!(world.engine.containers_now().len(), 3, "the one without the right shell, and the one that ran");
+    world.engine.heal();
+    world.rollouts.sweep_one_offs().await.unwrap();
+    assert_eq!(world.engine.containers_now().len(), 1);
+    world.stop.cancel();
+}
+
 async fn until(what: &str, done: impl Fn() -> bool) {
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while !done() {

@@ -207,6 +207,7 @@ fn rollout_settings(config: &Config, server_id: &str) -> RolloutSettings {
         stop_grace: config.stop_grace,
         instance_memory: config.instance_memory_bytes,
         instance_pids: config.instance_pids,
+        run_timeout: config.run_timeout,
     }
 }
 

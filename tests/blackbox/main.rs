@@ -14,5 +14,6 @@ mod lifecycle;
 mod no_failed_request;
 mod push;
 mod router;
+mod run;
 mod supervision;
 mod support;

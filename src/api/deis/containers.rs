@@ -10,6 +10,7 @@ use super::error::Error;
 use super::page::{PageOf, Paging, cut};
 use super::path::{AppInPath, InPath};
 use super::wire;
+use crate::model::ProcessType;
 use crate::platform::Platform;
 
 /// The path's `{type}`.
@@ -25,7 +26,11 @@ pub(super) struct Named {
     num: u32,
 }
 
-/// `GET /apps/<app>/containers`
+fn is_of_one_offs(process: &str) -> bool {
+    process == ProcessType::run().as_str()
+}
+
+/// `GET /apps/<app>/containers`. One-off commands are not among them.
 pub(super) async fn list(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,
@@ -35,13 +40,20 @@ pub(super) async fn list(
     paging.of(|page| ready(Ok(cut(&views, page))), |view| wire::Container::new(handle.app(), view)).await
 }
 
-/// `GET /apps/<app>/containers/<type>`. A type that nobody runs has an empty list.
+/// `GET /apps/<app>/containers/<type>`. A type that nobody runs has an empty list; type `run` has the one-off commands that
+/// run now, even if the Procfile declares a type of that name.
 pub(super) async fn list_of_type(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,
     InPath(wanted): InPath<OfType>,
     paging: Paging,
 ) -> Result<Json<PageOf<wire::Container>>, Error> {
+    if is_of_one_offs(&wanted.r#type) {
+        let one_offs = platform.one_offs(&handle);
+        return paging
+            .of(|page| ready(Ok(cut(&one_offs, page))), |one_off| wire::Container::one_off(handle.app(), &one_off))
+            .await;
+    }
     let mut views = platform.instances(&handle).await?;
     views.retain(|view| view.instance.process.as_str() == wanted.r#type);
     paging.of(|page| ready(Ok(cut(&views, page))), |view| wire::Container::new(handle.app(), view)).await
@@ -53,6 +65,10 @@ pub(super) async fn show(
     AppInPath(handle): AppInPath,
     InPath(wanted): InPath<Named>,
 ) -> Result<Json<wire::Container>, Error> {
+    if is_of_one_offs(&wanted.r#type) {
+        let found = platform.one_offs(&handle).into_iter().find(|one_off| one_off.number == wanted.num);
+        return Ok(Json(wire::Container::one_off(handle.app(), &found.ok_or(Error::NotFound)?)));
+    }
     let views = platform.instances(&handle).await?;
     let found = views
         .into_iter()

@@ -19,6 +19,7 @@ mod path;
 mod perms;
 mod releases;
 mod routes;
+mod run;
 mod scale;
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,7 @@ pub fn router(platform: Platform) -> Router {
         .post("/apps/{app}/perms", perms::share) // deis perms:create
         .delete("/apps/{app}/perms/{username}", perms::unshare) // deis perms:delete
         .post("/apps/{app}/scale", scale::scale) // deis scale
+        .post("/apps/{app}/run", run::run) // deis run
         .get("/apps/{app}/logs", logs::tail) // deis logs
         .get("/apps/{app}/config", config::show) // deis config:list, limits:list
         .post("/apps/{app}/config", config::change) // deis config:set, config:unset, limits:set, limits:unset

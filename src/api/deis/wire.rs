@@ -1,6 +1,7 @@
 //! The objects of the Deis API. Nothing else knows their names.
 
 mod push;
+mod run;
 
 use std::collections::BTreeMap;
 

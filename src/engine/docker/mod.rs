@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use super::{
@@ -205,6 +206,10 @@ impl Engine for Docker {
 
     async fn remove_container(&self, container: &str) -> Result<(), EngineError> {
         self.remove(container).await
+    }
+
+    async fn attach(&self, container: &str) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
+        self.raw_output(container).await
     }
 
     async fn wait_container(&self, container: &str) -> Result<ExitStatus, EngineError> {

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bollard::container::LogOutput as Frame;
 use bollard::models::EventMessage;
-use bollard::query_parameters::{EventsOptionsBuilder, LogsOptionsBuilder};
+use bollard::query_parameters::{AttachContainerOptionsBuilder, EventsOptionsBuilder, LogsOptionsBuilder};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, stream};
@@ -14,7 +14,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::act::Act;
 use super::lines::Lines;
-use super::{Docker, label_filter};
+use super::{CALL_LIMIT, Docker, label_filter};
 use crate::engine::{ContainerEvent, ContainerLog, EngineError, Labels, LogOutput};
 
 /// The events worth waking up for; health checks alone would flood the stream with others.
@@ -66,6 +66,17 @@ impl Docker {
             }
         })
         .boxed()
+    }
+
+    pub(super) async fn raw_output(
+        &self,
+        container: &str,
+    ) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
+        let act = Act::on("attaching to", "container", container);
+        let options = AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).build();
+        let attached = act.within(CALL_LIMIT, self.client.attach_container(container, Some(options))).await?;
+        let chunks = attached.output.map(move |frame| frame.map(Frame::into_bytes).map_err(|error| act.failed(error)));
+        Ok(chunks.boxed())
     }
 
     pub(super) fn container_events(&self, labels: &Labels) -> BoxStream<'static, Result<ContainerEvent, EngineError>> {

@@ -31,6 +31,8 @@ struct Behaviour {
     /// Answers HTTP on the port in `PORT` (5000 without one) with its own name.
     serves: bool,
     output: Vec<String>,
+    /// Files that there are without an upload.
+    files: Vec<String>,
 }
 
 /// How a verb misbehaves.
@@ -162,6 +164,11 @@ impl Memory {
     /// What a container was created with.
     pub fn spec(&self, container: &str) -> ContainerSpec {
         self.world().entry(container).map(|entry| entry.spec.clone()).expect("the container exists")
+    }
+
+    /// The image has these files.
+    pub fn have_files(&self, image: &str, paths: &[&str]) {
+        self.behave(image, |it| it.files = paths.iter().map(|&path| path.to_owned()).collect());
     }
 
     fn behave(&self, image: &str, change: impl FnOnce(&mut Behaviour)) {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::task::JoinSet;
@@ -131,7 +132,12 @@ impl Engine for Memory {
 
     async fn download(&self, container: &str, path: &str) -> Result<ByteStream, EngineError> {
         self.enter("download").await?;
-        let found = self.world().entry(container)?.uploads.get(path).cloned();
+        let mut world = self.world();
+        let image = world.entry(container)?.spec.image.clone();
+        if world.image(&image)?.1.files.iter().any(|file| file == path) {
+            return Ok(byte_stream(Vec::new()));
+        }
+        let found = world.entry(container)?.uploads.get(path).cloned();
         found.map(byte_stream).ok_or_else(|| missing(path, &format!("in container {container}")))
     }
 
@@ -204,6 +210,30 @@ impl Engine for Memory {
         self.world().containers.remove(&id);
         self.changes.send_replace(());
         Ok(())
+    }
+
+    async fn attach(&self, container: &str) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
+        self.enter("attach").await?;
+        let mut events = self.events.subscribe();
+        let mut world = self.world();
+        let entry = world.entry(container)?;
+        let (id, is_running) = (entry.container.id.clone(), entry.container.state == ContainerState::Running);
+        let image = entry.spec.image.clone();
+        // All a container says, it says when it starts.
+        let said: Vec<String> = if is_running {
+            Vec::new()
+        } else {
+            world.image(&image)?.1.output.iter().map(|line| format!("{line}\n")).collect()
+        };
+        let until_end = stream::once(async move {
+            while let Ok(event) = events.recv().await {
+                if event.container == id && event.action != "start" {
+                    break;
+                }
+            }
+            Ok(Bytes::new())
+        });
+        Ok(stream::iter(said).map(|line| Ok(Bytes::from(line))).chain(until_end).boxed())
     }
 
     async fn wait_container(&self, container: &str) -> Result<ExitStatus, EngineError> {

@@ -185,6 +185,9 @@ impl Engine for Handle {
     async fn remove_container(&self, _: &str) -> Result<(), EngineError> {
         refuse()
     }
+    async fn attach(&self, _: &str) -> Result<BoxStream<'static, Result<bytes::Bytes, EngineError>>, EngineError> {
+        refuse()
+    }
     async fn wait_container(&self, _: &str) -> Result<ExitStatus, EngineError> {
         refuse()
     }

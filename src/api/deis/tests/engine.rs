@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 
@@ -15,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{
     ByteStream, Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, Engine, EngineError,
-    EngineInfo, ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, LogOutput, Resources,
+    EngineInfo, ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, LogOutput, Resources, byte_stream,
+    label,
 };
 
 /// Every container answers at one listener, whose port its image declares.
@@ -27,6 +29,11 @@ pub struct Fake {
     ends: Mutex<BTreeMap<String, CancellationToken>>,
     is_away: AtomicBool,
     node_labels: Mutex<Labels>,
+    has_no_shell: AtomicBool,
+    /// What one-offs print, and how they end; those without an end run until they are stopped.
+    runs: Mutex<(Vec<u8>, Option<ExitStatus>)>,
+    /// Every one-off that was ever made.
+    one_offs: Mutex<Vec<ContainerSpec>>,
 }
 
 /// What every container says when it starts.
@@ -54,6 +61,9 @@ impl Fake {
             ends: Mutex::default(),
             is_away: AtomicBool::new(false),
             node_labels: Mutex::default(),
+            has_no_shell: AtomicBool::new(false),
+            runs: Mutex::new((Vec::new(), Some(ExitStatus { code: 0, out_of_memory: false }))),
+            one_offs: Mutex::default(),
         }
     }
 
@@ -82,6 +92,26 @@ impl Fake {
         let mut images = self.images.lock().unwrap();
         let image = images.values().next().unwrap().clone();
         images.insert(reference.to_owned(), Image { tags: vec![reference.to_owned()], ..image });
+    }
+
+    /// One-offs print this from now on, and end like that or not at all.
+    pub fn answer_runs(&self, output: &[u8], end: Option<ExitStatus>) {
+        *self.runs.lock().unwrap() = (output.to_owned(), end);
+    }
+
+    /// No image has a shell from now on.
+    pub fn have_no_shell(&self) {
+        self.has_no_shell.store(true, Ordering::Relaxed);
+    }
+
+    /// What one-offs were created with, in order.
+    pub fn one_offs(&self) -> Vec<ContainerSpec> {
+        self.one_offs.lock().unwrap().clone()
+    }
+
+    /// How many one-offs there are now.
+    pub fn one_offs_there(&self) -> usize {
+        self.containers.lock().unwrap().iter().filter(|c| c.labels.contains_key(label::ONE_OFF)).count()
     }
 
     /// Puts every container into a state.
@@ -179,6 +209,9 @@ impl Engine for Fake {
 
     async fn create_container(&self, spec: &ContainerSpec) -> Result<String, EngineError> {
         self.image(&spec.image).await?;
+        if spec.labels.contains_key(label::ONE_OFF) {
+            self.one_offs.lock().unwrap().push(spec.clone());
+        }
         self.containers.lock().unwrap().push(Container {
             id: spec.name.clone(),
             name: spec.name.clone(),
@@ -194,7 +227,7 @@ impl Engine for Fake {
     }
 
     async fn download(&self, _: &str, _: &str) -> Result<ByteStream, EngineError> {
-        unused("download")
+        if self.has_no_shell.load(Ordering::Relaxed) { Err(missing("the file")) } else { Ok(byte_stream(Vec::new())) }
     }
 
     async fn commit_container(&self, _: &str, _: &str, _: &Labels, _: &[String]) -> Result<Image, EngineError> {
@@ -204,6 +237,11 @@ impl Engine for Fake {
     async fn start_container(&self, container: &str) -> Result<(), EngineError> {
         self.answers()?;
         self.set(container, ContainerState::Running);
+        let is_one_off = self.container(container).await?.labels.contains_key(label::ONE_OFF);
+        if let (true, Some(end)) = (is_one_off, self.runs.lock().unwrap().1) {
+            self.set(container, ContainerState::Exited(end));
+            self.end_of(container).cancel();
+        }
         Ok(())
     }
 
@@ -221,9 +259,19 @@ impl Engine for Fake {
         Ok(())
     }
 
+    async fn attach(&self, container: &str) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
+        self.answers()?;
+        let said = Bytes::from(self.runs.lock().unwrap().0.clone());
+        let end = self.end_of(container);
+        Ok(stream::iter([Ok(said)]).chain(stream::pending().take_until(end.cancelled_owned())).boxed())
+    }
+
     async fn wait_container(&self, container: &str) -> Result<ExitStatus, EngineError> {
         self.end_of(container).cancelled().await;
-        Ok(STOPPED)
+        match self.container(container).await?.state {
+            ContainerState::Exited(status) => Ok(status),
+            _ => Ok(STOPPED),
+        }
     }
 
     async fn container(&self, container: &str) -> Result<Container, EngineError> {

@@ -8,6 +8,7 @@ mod engine;
 mod hooks;
 mod people;
 mod releases;
+mod run;
 mod scale;
 mod sharing;
 mod transport;

@@ -32,6 +32,20 @@ async fn output_comes_in_whole_lines_from_both_streams() {
 }
 
 #[tokio::test]
+async fn attached_before_the_start_one_gets_every_byte() {
+    let corner = Corner::new().await;
+    corner.image(&[]).await;
+    let spec = corner.spec("raw", r#"exec 2>&1; echo one; echo two >&2; perl -e 'print "\xff\r\n", "x" x 100000'"#);
+    let id = corner.docker.create_container(&spec).await.unwrap();
+    let chunks = corner.docker.attach(&id).await.unwrap();
+    corner.docker.start_container(&id).await.unwrap();
+    let bytes = within("it ends", chunks.try_collect::<Vec<_>>()).await.unwrap().concat();
+    assert!(bytes == [b"one\ntwo\n\xff\r\n".as_slice(), &[b'x'; 100_000]].concat(), "{} bytes", bytes.len());
+    let missing = corner.docker.attach(&corner.name("nobody")).await.map(drop);
+    assert!(matches!(missing, Err(EngineError::NotFound { .. })), "{missing:?}");
+}
+
+#[tokio::test]
 async fn output_is_followed_until_the_end() {
     let corner = Corner::new().await;
     corner.image(&[]).await;
