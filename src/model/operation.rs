@@ -19,6 +19,8 @@ pub enum OperationKind {
     Rollback,
     /// A change of counts.
     Scale,
+    /// Fresh instances of the release that runs already.
+    Restart,
     /// The end of the app.
     Destroy,
 }
@@ -31,6 +33,7 @@ words!(
     Config = "config",
     Rollback = "rollback",
     Scale = "scale",
+    Restart = "restart",
     Destroy = "destroy",
 );
 
@@ -114,7 +117,7 @@ impl Step {
             (Self::Accepted, Self::Build) | (Self::Build, Self::Release) => builds,
             (Self::Accepted, Self::Release) => releases && !builds,
             (Self::Release, Self::Start) => releases,
-            (Self::Accepted, Self::Start) => kind == K::Scale,
+            (Self::Accepted, Self::Start) => matches!(kind, K::Scale | K::Restart),
             (Self::Start, Self::Switch) | (Self::Switch, Self::Drain) => kind != K::Destroy,
             (Self::Accepted, Self::Destroy) => kind == K::Destroy,
             _ => false,
@@ -175,6 +178,7 @@ mod tests {
         check(OperationKind::Config, &[Accepted, Release, Start, Switch, Drain]);
         check(OperationKind::Rollback, &[Accepted, Release, Start, Switch, Drain]);
         check(OperationKind::Scale, &[Accepted, Start, Switch, Drain]);
+        check(OperationKind::Restart, &[Accepted, Start, Switch, Drain]);
         check(OperationKind::Destroy, &[Accepted, Destroy]);
     }
 

@@ -18,6 +18,7 @@ mod operations;
 mod passwords;
 mod recover;
 mod releases;
+mod restart;
 mod run;
 mod sharing;
 mod ssh_keys;
@@ -46,6 +47,7 @@ pub use deploy::{Deployed, PushRequest};
 pub use error::Error;
 pub use formation::InstanceView;
 pub use operations::{Live, OwnedOperations, Progress};
+pub use restart::Which;
 pub use throttle::Throttle;
 pub use users::NewAccount;
 

@@ -150,7 +150,8 @@ impl Rollouts {
 
     /// Brings the app from what runs now to `target` with `formation`, and replaces the stored formation by it.
     ///
-    /// [`Scope::Replace`] starts everything anew, [`Scope::Difference`] touches only the types whose count changes.
+    /// [`Scope::Replace`] starts everything anew, [`Scope::Difference`] touches only the types whose count changes,
+    /// [`Scope::Only`] the instances that it names.
     /// Yields once the old instances are gone. Not to be cancelled: the caller runs it in a task that it owns.
     ///
     /// # Errors
@@ -161,7 +162,7 @@ impl Rollouts {
         journal: &mut Journal,
         target: &Target,
         formation: &Formation,
-        scope: Scope,
+        scope: Scope<'_>,
         out: Progress<'_>,
     ) -> Result<(), RolloutError> {
         let present = instances::of_app(self.0.store.pool(), target.app.id).await?;

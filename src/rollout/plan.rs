@@ -5,11 +5,13 @@ use crate::model::{Formation, Instance, InstanceId, InstanceState, OperationId, 
 
 /// How much of what runs a rollout replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub enum Scope<'a> {
     /// Everything: another release.
     Replace,
     /// Only the difference in counts: the same release.
     Difference,
+    /// Only these live instances, each by a fresh one of the same type and number: the same release and counts.
+    Only(&'a [InstanceId]),
 }
 
 /// What to start and what to stop.
@@ -26,10 +28,15 @@ pub fn plan(
     target: &Target,
     formation: &Formation,
     present: &[Instance],
-    scope: Scope,
+    scope: Scope<'_>,
     operation: &OperationId,
 ) -> Plan {
     let live: Vec<&Instance> = present.iter().filter(|i| i.state == InstanceState::Live).collect();
+    if let Scope::Only(ids) = scope {
+        let stop: Vec<Instance> = live.into_iter().filter(|i| ids.contains(&i.id)).cloned().collect();
+        let start = stop.iter().map(|old| planned(target, &old.process, old.number, operation)).collect();
+        return Plan { start, stop };
+    }
     let keeps =
         |instance: &Instance| scope == Scope::Difference && instance.number <= formation.count(&instance.process);
     let stop = live.iter().filter(|i| !keeps(i)).map(|i| (*i).clone()).collect();
@@ -72,7 +79,7 @@ mod tests {
     }
 
     /// Runs the plan and yields the labels that are started and stopped.
-    fn check(live: &[(&str, u32)], wanted: &[(&str, u32)], scope: Scope, start: &[&str], stop: &[&str]) {
+    fn check(live: &[(&str, u32)], wanted: &[(&str, u32)], scope: Scope<'_>, start: &[&str], stop: &[&str]) {
         let target = target();
         let operation = OperationId::new();
         let mut present = plan(&target, &formation(live), &[], Scope::Replace, &operation).start;
@@ -96,6 +103,32 @@ mod tests {
         check(&[("web", 3)], &[("web", 1)], Scope::Difference, &[], &["web.2", "web.3"]);
         check(&[("web", 1)], &[("web", 1)], Scope::Difference, &[], &[]);
         check(&[("web", 1)], &[], Scope::Difference, &[], &["web.1"]);
+    }
+
+    #[test]
+    fn a_restart_replaces_what_it_names_number_by_number() {
+        let (target, operation) = (target(), OperationId::new());
+        let counts = formation(&[("web", 2), ("worker", 1)]);
+        let mut present = plan(&target, &counts, &[], Scope::Replace, &operation).start;
+        present.iter_mut().for_each(|i| i.state = InstanceState::Live);
+        let labels = |list: &[Instance]| list.iter().map(Instance::label).collect::<Vec<_>>();
+        let check = |ids: &[InstanceId], expect: &[&str]| {
+            let plan = plan(&target, &counts, &present, Scope::Only(ids), &operation);
+            assert_eq!((labels(&plan.start), labels(&plan.stop)), (labels(&plan.stop), expect_of(expect)));
+            assert!(plan.start.iter().all(|new| present.iter().all(|old| old.id != new.id)));
+        };
+        let ids: Vec<InstanceId> = present.iter().map(|i| i.id).collect();
+        check(&ids[1..2], &["web.2"]);
+        check(&ids, &["web.1", "web.2", "worker.1"]);
+        check(&[], &[]);
+        check(&[InstanceId::new()], &[]);
+        present[0].state = InstanceState::Draining;
+        let plan = plan(&target, &counts, &present, Scope::Only(&ids[..1]), &operation);
+        assert_eq!((plan.start.len(), plan.stop.len()), (0, 0), "it went away meanwhile");
+    }
+
+    fn expect_of(labels: &[&str]) -> Vec<String> {
+        labels.iter().map(|&label| label.to_owned()).collect()
     }
 
     #[test]

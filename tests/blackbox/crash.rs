@@ -210,6 +210,32 @@ async fn killed_during_scale_the_counts_are_the_old_or_the_new_ones() {
 
 #[tokio::test]
 #[cfg_attr(not(debug_assertions), ignore = "only debug builds stop at a step")]
+async fn killed_during_a_restart_one_set_of_instances_serves() {
+    let server = Slipway::start().await;
+    let owner = server.owner().await;
+    let (app, _repo) = owner.serving("docker-web").await;
+    for (step, running, has_switched) in [("start", 1, false), ("switch", 2, false), ("drain", 2, true)] {
+        let before = app.container().await;
+        pause_after(&server, &format!("restart:{step}")).await;
+        app.until_page("release", "v2").await;
+        let nothing = json!({});
+        tokio::select! {
+            answer = app.post("/containers/restart", &nothing) => panic!("{answer:?}"),
+            () = server.paused() => {}
+        }
+        server.kill9().await;
+        assert_eq!(ask_directly(&app).await.len(), running, "{step}");
+        recover(&app, "v2").await;
+        let after = app.container().await;
+        assert_eq!(after.id != before.id, has_switched, "{step}");
+        assert_eq!(after.instance != before.instance, has_switched, "{step}");
+        assert_eq!(app.get("/containers/cmd/1").await["state"], "up", "{step}");
+    }
+    app.post("/containers/restart", &json!({})).await.expect(200);
+}
+
+#[tokio::test]
+#[cfg_attr(not(debug_assertions), ignore = "only debug builds stop at a step")]
 async fn killed_during_destroy_the_app_is_gone_after_the_restart() {
     let server = Slipway::start().await;
     let owner = server.owner().await;

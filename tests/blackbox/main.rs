@@ -13,6 +13,7 @@ mod failures;
 mod lifecycle;
 mod no_failed_request;
 mod push;
+mod restart;
 mod router;
 mod run;
 mod supervision;

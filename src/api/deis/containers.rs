@@ -11,19 +11,19 @@ use super::page::{PageOf, Paging, cut};
 use super::path::{AppInPath, InPath};
 use super::wire;
 use crate::model::ProcessType;
-use crate::platform::Platform;
+use crate::platform::{AppHandle, Platform};
 
 /// The path's `{type}`.
 #[derive(Deserialize)]
 pub(super) struct OfType {
-    r#type: String,
+    pub(super) r#type: String,
 }
 
 /// The path's `{type}` and `{num}`.
 #[derive(Deserialize)]
 pub(super) struct Named {
-    r#type: String,
-    num: u32,
+    pub(super) r#type: String,
+    pub(super) num: u32,
 }
 
 fn is_of_one_offs(process: &str) -> bool {
@@ -48,13 +48,32 @@ pub(super) async fn list_of_type(
     InPath(wanted): InPath<OfType>,
     paging: Paging,
 ) -> Result<Json<PageOf<wire::Container>>, Error> {
-    if is_of_one_offs(&wanted.r#type) {
-        let one_offs = platform.one_offs(&handle);
-        let shape = |one_off| wire::Container::one_off(handle.app(), &one_off);
-        return paging.of(|page| ready(Ok(cut(&one_offs, page))), shape).await;
+    of_type(&platform, &handle, &wanted.r#type, paging).await
+}
+
+/// `GET /apps/<app>/containers/restart`: the type of that name, whose path a POST uses for something else.
+pub(super) async fn list_of_type_restart(
+    State(platform): State<Platform>,
+    AppInPath(handle): AppInPath,
+    paging: Paging,
+) -> Result<Json<PageOf<wire::Container>>, Error> {
+    of_type(&platform, &handle, "restart", paging).await
+}
+
+async fn of_type(
+    platform: &Platform,
+    handle: &AppHandle,
+    wanted: &str,
+    paging: Paging,
+) -> Result<Json<PageOf<wire::Container>>, Error> {
+    if is_of_one_offs(wanted) {
+        let one_offs = platform.one_offs(handle);
+        return paging
+            .of(|page| ready(Ok(cut(&one_offs, page))), |one_off| wire::Container::one_off(handle.app(), &one_off))
+            .await;
     }
-    let mut views = platform.instances(&handle).await?;
-    views.retain(|view| view.instance.process.as_str() == wanted.r#type);
+    let mut views = platform.instances(handle).await?;
+    views.retain(|view| view.instance.process.as_str() == wanted);
     paging.of(|page| ready(Ok(cut(&views, page))), |view| wire::Container::new(handle.app(), view)).await
 }
 

@@ -18,6 +18,7 @@ mod page;
 mod path;
 mod perms;
 mod releases;
+mod restart;
 mod routes;
 mod run;
 mod scale;
@@ -66,6 +67,10 @@ pub fn router(platform: Platform) -> Router {
         .post("/apps/{app}/releases/rollback", releases::rollback) // deis rollback
         .get("/apps/{app}/releases/{version}", releases::show) // deis releases:info
         .get("/apps/{app}/containers", containers::list) // deis ps, info, scale
+        .post("/apps/{app}/containers/restart", restart::all) // deis ps:restart (API 1.3)
+        .get("/apps/{app}/containers/restart", containers::list_of_type_restart) // no command
+        .post("/apps/{app}/containers/{type}/restart", restart::of_type) // deis ps:restart web
+        .post("/apps/{app}/containers/{type}/{num}/restart", restart::one) // deis ps:restart web.1
         .get("/apps/{app}/containers/{type}", containers::list_of_type) // no command
         .get("/apps/{app}/containers/{type}/{num}", containers::show) // no command
         .post_hook("/hooks/push", hooks::push) // a builder of the operator's own, here and below

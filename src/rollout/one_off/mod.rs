@@ -207,7 +207,10 @@ impl Rollouts {
     }
 
     /// Removes containers of one-offs that are no longer at work: left by an earlier life of the server, or by an engine
-    /// that refused to remove them.
+    /// that refused to remove them. What it still refuses is logged, and left for the next time.
+    ///
+    /// # Errors
+    /// When the engine does not say what there is.
     pub(super) async fn sweep_one_offs(&self) -> Result<(), EngineError> {
         let labels = crate::engine::labels([(label::SERVER, self.0.settings.server_id.as_str()), (label::ONE_OFF, "")]);
         // Listed before the places are looked at: one that is created in between has its place and is not seen here.
@@ -215,7 +218,10 @@ impl Rollouts {
             let id = container.labels.get(label::ONE_OFF).and_then(|id| id.parse().ok());
             if id.is_none_or(|id| !self.0.one_offs.contains(id)) {
                 tracing::info!(container.name = %container.name, "removing a one-off that nobody waits for");
-                self.0.engine.remove_container(&container.id).await?;
+                let removed = self.0.engine.remove_container(&container.id).await;
+                if let Err(error) = removed {
+                    tracing::warn!(container.name = %container.name, %error, "cannot remove a one-off yet");
+                }
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ mod engine;
 mod hooks;
 mod people;
 mod releases;
+mod restart;
 mod run;
 mod scale;
 mod sharing;

@@ -93,17 +93,16 @@ async fn one_offs_are_listed_by_themselves_and_end_with_their_client() {
     let world = Arc::new(World::new().await);
     let token = world.running("bob", "hello").await;
     world.engine.answer_runs(b"", None);
-    let clients: Vec<_> = (0..2)
-        .map(|_| {
-            let (world, token) = (world.clone(), token.clone());
-            tokio::spawn(async move { world.post(&token, RUN, json!({"command": "sleep 99"})).await })
+    let mut clients = Vec::new();
+    for count in 1..=2 {
+        let (asked, by) = (world.clone(), token.clone());
+        clients.push(tokio::spawn(async move { asked.post(&by, RUN, json!({"command": "sleep 99"})).await }));
+        until("it is up", async || {
+            let list = world.get(&token, ONE_OFFS).await.json();
+            list["results"].as_array().unwrap().iter().filter(|it| it["state"] == "up").count() == count
         })
-        .collect();
-    until("both are up", async || {
-        let list = world.get(&token, ONE_OFFS).await.json();
-        list["results"].as_array().unwrap().iter().filter(|it| it["state"] == "up").count() == 2
-    })
-    .await;
+        .await;
+    }
     let list = world.get(&token, ONE_OFFS).await.json();
     let first = &list["results"][0];
     assert_eq!((&list["count"], &first["type"], &first["num"]), (&json!(2), &json!("run"), &json!(1)));

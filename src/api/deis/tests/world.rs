@@ -189,7 +189,7 @@ fn rollout_settings() -> RolloutSettings {
         stop_grace: Duration::from_secs(1),
         instance_memory: 64 << 20,
         instance_pids: 64,
-        run_timeout: Duration::from_secs(2),
+        run_timeout: Duration::from_secs(6),
     }
 }
 
