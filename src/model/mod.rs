@@ -3,6 +3,7 @@
 mod app;
 mod build;
 mod config;
+mod domain;
 mod ids;
 mod instance;
 mod log;
@@ -16,6 +17,7 @@ mod user;
 pub use app::{APP_NAME_MAX, App, AppName, InvalidAppName};
 pub use build::{Build, BuildKind, BuildStatus, UnknownWord};
 pub use config::{Config, ConfigValue, ConfigVars, Limits};
+pub use domain::{Domain, DomainName, InvalidDomainName};
 pub use ids::{AppId, BuildId, ConfigId, InstanceId, InvalidId, OperationId, PushId, ReleaseId, SshKeyId, UserId};
 pub use instance::{Instance, InstanceState};
 pub use log::{LogLine, LogSource};

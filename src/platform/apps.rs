@@ -7,7 +7,7 @@ use super::{AppHandle, Error, Listing, OwnerHandle, Platform, names};
 use crate::engine::EngineError;
 use crate::model::{App, AppId, AppName, ConfigVars, Formation, Limits, OperationKind, ReleaseStatus, Step, User};
 use crate::release::Change;
-use crate::store::{Page, StoreError, apps, builds, configs, formations, releases};
+use crate::store::{Page, StoreError, apps, builds, configs, domains, formations, releases};
 
 /// Tries at a generated name before giving up.
 const NAME_TRIES: usize = 100;
@@ -94,7 +94,7 @@ impl Platform {
         AppView { app, formation, host }
     }
 
-    /// Ends an app: its instances, images, slugs, repository, logs and rows. The name is free again afterwards.
+    /// Ends an app: its instances, images, slugs, repository, logs and rows. Its name and domains are free again afterwards.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the engine is away; what is left is removed as soon as it is back.
@@ -118,6 +118,8 @@ impl Platform {
 
     /// Removes whatever an app that is marked as destroying still has. Idempotent.
     pub(super) async fn finish_destroying(&self, app: &App) -> Result<(), Error> {
+        // First of all, so that another app may have them although the engine is away.
+        domains::delete_all(self.0.store.pool(), app.id).await?;
         self.0.rollouts.destroy(app).await?;
         for build in builds::list(self.0.store.pool(), app.id, Page::ALL).await? {
             self.forget_image(&build.engine_image).await?;

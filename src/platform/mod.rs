@@ -9,6 +9,7 @@ mod apps;
 mod builds;
 mod config_vars;
 pub mod deploy;
+mod domains;
 mod error;
 pub mod formation;
 mod hooks;

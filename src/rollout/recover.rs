@@ -70,6 +70,7 @@ impl Rollouts {
         }
         for app in &apps {
             self.publish(app).await?;
+            self.publish_domains(app).await?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::plan::Plan;
 use super::{RolloutError, Rollouts, Target};
 use crate::model::{App, Formation, InstanceId, InstanceState, Step};
-use crate::store::{Journal, StoreError, apps, formations, instances, releases};
+use crate::store::{Journal, Page, StoreError, apps, domains, formations, instances, releases};
 
 impl Rollouts {
     /// The point of no return: release, formation, new and old instances and the operation's step, all or nothing.
@@ -59,6 +59,18 @@ impl Rollouts {
         let left_out = self.0.table.publish(&app.name, upstreams);
         let mut leaving = self.0.leaving.lock().expect("no panic while held");
         leaving.extend(left_out.into_iter().map(|upstream| (upstream.instance(), upstream)));
+        Ok(())
+    }
+
+    /// Sends requests for the app's domains to it, and for no others. Those that it lost are unknown hosts at once.
+    ///
+    /// # Errors
+    /// When the database fails; the router then goes on as before.
+    pub async fn publish_domains(&self, app: &App) -> Result<(), StoreError> {
+        let _publishing = self.0.publishing.lock().await;
+        let domains = domains::list(self.0.store.pool(), app.id, Page::ALL).await?;
+        let names: Vec<_> = domains.into_iter().map(|domain| domain.name).collect();
+        self.0.table.set_domains(&app.name, &names);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 
 use super::respond::Refusal;
 use super::upstream::{Claim, Upstream};
-use crate::model::{AppName, InstanceId};
+use crate::model::{AppName, DomainName, InstanceId};
 
 /// The label of the platform's own host, `slipway.DOMAIN`. No app can have this name.
 const PLATFORM_LABEL: &str = "slipway";
@@ -26,11 +26,17 @@ pub struct Table {
 struct Inner {
     domain: String,
     hosts: ArcSwap<Hosts>,
-    writer: Mutex<()>,
+    /// Which app has which domain; whoever holds it may write.
+    writer: Mutex<HashMap<DomainName, AppName>>,
 }
 
-/// Host name in lower case -> who answers there.
-type Hosts = HashMap<Arc<str>, Target>;
+/// Who answers at which host. Names are in lower case.
+#[derive(Debug, Clone, Default)]
+struct Hosts {
+    exact: HashMap<Arc<str>, Target>,
+    /// What follows `*.` in the name.
+    wildcards: HashMap<Arc<str>, Target>,
+}
 
 #[derive(Debug, Clone)]
 enum Target {
@@ -67,24 +73,42 @@ impl Table {
     pub fn new(domain: &str) -> Self {
         let domain = domain.trim_matches('.').to_ascii_lowercase();
         let platform = (Arc::from(format!("{PLATFORM_LABEL}.{domain}")), Target::Platform);
-        let hosts = ArcSwap::from_pointee(Hosts::from([platform]));
+        let hosts = ArcSwap::from_pointee(Hosts { exact: HashMap::from([platform]), ..Hosts::default() });
         Self { inner: Arc::new(Inner { domain, hosts, writer: Mutex::default() }) }
     }
 
     /// Makes the app known with no upstreams (503) unless it is known already.
     pub fn add_app(&self, name: &AppName) {
-        self.change(|hosts| {
-            hosts.entry(self.host(name)).or_insert_with(|| Target::App(Arc::default()));
+        self.change(|hosts, _| {
+            hosts.exact.entry(self.host(name)).or_insert_with(|| Target::App(Arc::default()));
         });
     }
 
-    /// Forgets the app (404). Its upstreams go into draining.
+    /// Forgets the app and its domains (404). Its upstreams go into draining.
     pub fn remove_app(&self, name: &AppName) {
-        let removed = self.change(|hosts| match hosts.remove(&*self.host(name)) {
-            Some(Target::App(route)) => route.upstreams.clone(),
-            _ => Vec::new(),
+        let removed = self.change(|hosts, owners| {
+            owners.retain(|domain, owner| owner != name || !hosts.forget(domain));
+            match hosts.exact.remove(&*self.host(name)) {
+                Some(Target::App(route)) => route.upstreams.clone(),
+                _ => Vec::new(),
+            }
         });
         removed.iter().for_each(|upstream| upstream.drain());
+    }
+
+    /// One atomic switch: exactly these are the app's domains from now on. Those of another app become this one's.
+    ///
+    /// Names of the platform itself are passed over: its own hosts and those of the apps come first. So is the whole call
+    /// for an app that is not known, which is one that was destroyed meanwhile.
+    pub fn set_domains(&self, name: &AppName, domains: &[DomainName]) {
+        self.change(|hosts, owners| {
+            let Some(route) = hosts.route(&self.host(name)) else { return };
+            owners.retain(|domain, owner| owner != name || domains.contains(domain) || !hosts.forget(domain));
+            for domain in domains.iter().filter(|domain| !domain.is_of_platform(&self.inner.domain)) {
+                hosts.attach(domain, &route);
+                owners.insert(domain.clone(), name.clone());
+            }
+        });
     }
 
     /// One atomic switch: exactly these upstreams serve the app from now on, which is made known if it was not.
@@ -112,14 +136,12 @@ impl Table {
 
     /// The instances that serve the app; none for an app that is not known.
     pub fn upstreams(&self, name: &AppName) -> Vec<InstanceId> {
-        match self.inner.hosts.load().get(&*self.host(name)) {
-            Some(Target::App(route)) => route.upstreams.iter().map(|upstream| upstream.instance()).collect(),
-            _ => Vec::new(),
-        }
+        let route = self.inner.hosts.load().route(&self.host(name)).unwrap_or_default();
+        route.upstreams.iter().map(|upstream| upstream.instance()).collect()
     }
 
-    /// Who answers at `host` (lower case, no port, no final dot). An app's upstream comes claimed, and is none of
-    /// `tried`.
+    /// Who answers at `host` (lower case, no port, no final dot): the app of that very name or domain, else the one whose
+    /// wildcard matches. An app's upstream comes claimed, and is none of `tried`.
     pub(crate) fn find(&self, host: &str, tried: &[InstanceId]) -> Result<Found, Refusal> {
         let mut seen = None;
         loop {
@@ -150,16 +172,15 @@ impl Table {
         name: &AppName,
         choose: impl FnOnce(&[Arc<Upstream>]) -> Vec<Arc<Upstream>>,
     ) -> Vec<Arc<Upstream>> {
-        let left_out = self.change(|hosts| {
-            let old = match hosts.get(&*self.host(name)) {
-                Some(Target::App(route)) => Arc::clone(route),
-                _ => Arc::default(),
-            };
+        let left_out = self.change(|hosts, owners| {
+            let old = hosts.route(&self.host(name)).unwrap_or_default();
             let upstreams = choose(&old.upstreams);
             let stays = |upstream: &Arc<Upstream>| upstreams.iter().any(|new| Arc::ptr_eq(new, upstream));
             let left_out: Vec<_> = old.upstreams.iter().filter(|upstream| !stays(upstream)).cloned().collect();
             let turn = AtomicUsize::new(old.turn.load(Ordering::Relaxed));
-            hosts.insert(self.host(name), Target::App(Arc::new(Route { upstreams, turn })));
+            let route = Arc::new(Route { upstreams, turn });
+            hosts.exact.insert(self.host(name), Target::App(Arc::clone(&route)));
+            owners.iter().filter(|(_, owner)| *owner == name).for_each(|(domain, _)| hosts.attach(domain, &route));
             left_out
         });
         left_out.iter().for_each(|upstream| upstream.drain());
@@ -167,12 +188,46 @@ impl Table {
     }
 
     /// Makes the next snapshot from the present one.
-    fn change<R>(&self, edit: impl FnOnce(&mut Hosts) -> R) -> R {
-        let _turn = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
+    fn change<R>(&self, edit: impl FnOnce(&mut Hosts, &mut HashMap<DomainName, AppName>) -> R) -> R {
+        let mut owners = self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut hosts = Hosts::clone(&self.inner.hosts.load());
-        let result = edit(&mut hosts);
+        let result = edit(&mut hosts, &mut owners);
         self.inner.hosts.store(Arc::new(hosts));
         result
+    }
+}
+
+impl Hosts {
+    /// Who answers at `host`; a name that is listed itself wins over a wildcard.
+    fn get(&self, host: &str) -> Option<&Target> {
+        self.exact.get(host).or_else(|| self.wildcards.get(host.split_once('.')?.1))
+    }
+
+    /// The app that answers at its own `host`.
+    fn route(&self, host: &str) -> Option<Arc<Route>> {
+        match self.exact.get(host) {
+            Some(Target::App(route)) => Some(Arc::clone(route)),
+            _ => None,
+        }
+    }
+
+    fn attach(&mut self, domain: &DomainName, route: &Arc<Route>) {
+        let (names, name) = self.place(domain);
+        names.insert(Arc::from(name), Target::App(Arc::clone(route)));
+    }
+
+    /// Takes a domain away; says that it is gone.
+    fn forget(&mut self, domain: &DomainName) -> bool {
+        let (names, name) = self.place(domain);
+        names.remove(name);
+        true
+    }
+
+    fn place<'a>(&mut self, domain: &'a DomainName) -> (&mut HashMap<Arc<str>, Target>, &'a str) {
+        match domain.below() {
+            Some(below) => (&mut self.wildcards, below),
+            None => (&mut self.exact, domain.as_str()),
+        }
     }
 }
 
@@ -247,6 +302,84 @@ mod tests {
         }
         claim(&table).expect("the other one").upstream().cut();
         assert_eq!(claim(&table).expect_err("none is left"), Refusal::NoUpstream);
+    }
+
+    fn domains(names: &[&str]) -> Vec<DomainName> {
+        names.iter().map(|name| name.parse().expect("a domain")).collect()
+    }
+
+    fn serving(table: &Table, host: &str) -> Option<InstanceId> {
+        match table.find(host, &[]) {
+            Ok(Found::App(claim)) => Some(claim.upstream().instance()),
+            Ok(Found::Platform) => panic!("{host} is the platform"),
+            Err(Refusal::UnknownHost) => None,
+            Err(refusal) => panic!("{host}: {refusal:?}"),
+        }
+    }
+
+    #[test]
+    fn domains_lead_to_their_app_and_follow_its_switches() {
+        let (table, first, second, other) =
+            (Table::new("localhost"), InstanceId::new(), InstanceId::new(), InstanceId::new());
+        let shop: AppName = "shop".parse().expect("an app name");
+        table.publish(&app(), vec![(first, address())]);
+        table.publish(&shop, vec![(other, address())]);
+        table.set_domains(&app(), &domains(&["www.example.com", "*.example.com"]));
+        table.set_domains(&shop, &domains(&["shop.example.com"]));
+        let check = |host: &str, expect: Option<InstanceId>| assert_eq!(serving(&table, host), expect, "{host}");
+        for host in ["www.example.com", "any.example.com", "app.localhost"] {
+            check(host, Some(first));
+        }
+        check("shop.example.com", Some(other));
+        for host in ["example.com", "a.b.example.com", "com", "nobody.localhost", "*.example.com.x"] {
+            check(host, None);
+        }
+        table.publish(&app(), vec![(second, address())]);
+        check("www.example.com", Some(second));
+        check("any.example.com", Some(second));
+        check("shop.example.com", Some(other));
+        table.set_domains(&shop, &[]);
+        check("shop.example.com", Some(second));
+        table.set_domains(&app(), &domains(&["www.example.com"]));
+        check("www.example.com", Some(second));
+        check("any.example.com", None);
+        table.remove_app(&app());
+        check("www.example.com", None);
+        table.set_domains(&app(), &domains(&["www.example.com"]));
+        check("www.example.com", None);
+        table.add_app(&app());
+        assert_eq!(table.find("www.example.com", &[]).expect_err("the old domain is gone"), Refusal::UnknownHost);
+        table.set_domains(&app(), &domains(&["www.example.com"]));
+        assert_eq!(table.find("www.example.com", &[]).expect_err("nothing runs"), Refusal::NoUpstream);
+    }
+
+    /// Two apps are published in either order after a domain went from one to the other.
+    #[test]
+    fn a_domain_that_changed_hands_stays_with_its_new_app() {
+        let (table, first, other) = (Table::new("localhost"), InstanceId::new(), InstanceId::new());
+        let shop: AppName = "shop".parse().expect("an app name");
+        table.publish(&app(), vec![(first, address())]);
+        table.publish(&shop, vec![(other, address())]);
+        table.set_domains(&app(), &domains(&["www.example.com"]));
+        table.set_domains(&shop, &domains(&["www.example.com"]));
+        assert_eq!(serving(&table, "www.example.com"), Some(other));
+        table.set_domains(&app(), &[]);
+        table.publish(&app(), vec![(first, address())]);
+        assert_eq!(serving(&table, "www.example.com"), Some(other));
+    }
+
+    #[test]
+    fn no_domain_takes_a_host_of_the_platform() {
+        let table = Table::new("Apps.Example.com");
+        table.publish(&app(), vec![(InstanceId::new(), address())]);
+        table.add_app(&"shop".parse().expect("an app name"));
+        let names = ["slipway.apps.example.com", "shop.apps.example.com", "apps.example.com", "*.example.com"];
+        table.set_domains(&app(), &domains(&names));
+        assert!(matches!(table.find("slipway.apps.example.com", &[]), Ok(Found::Platform)));
+        assert_eq!(table.find("shop.apps.example.com", &[]).expect_err("nothing runs"), Refusal::NoUpstream);
+        for host in ["apps.example.com", "x.apps.example.com", "www.example.com"] {
+            assert_eq!(table.find(host, &[]).expect_err("nobody's"), Refusal::UnknownHost);
+        }
     }
 
     /// Requests claim while the app is switched over and over; what a switch left out stays empty once it was drained.

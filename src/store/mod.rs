@@ -8,6 +8,7 @@ pub mod builds;
 pub mod collaborators;
 pub mod configs;
 mod database;
+pub mod domains;
 mod error;
 pub mod formations;
 pub mod instances;

@@ -4,6 +4,7 @@ mod databases;
 mod of_apps;
 mod of_builds;
 mod of_database;
+mod of_domains;
 mod of_instances;
 mod of_operations;
 mod of_people;

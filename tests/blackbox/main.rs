@@ -9,6 +9,7 @@ mod at_once;
 mod config_and_scale;
 mod contract;
 mod crash;
+mod domains;
 mod failures;
 mod lifecycle;
 mod no_failed_request;

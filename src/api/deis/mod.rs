@@ -9,6 +9,7 @@ mod body;
 mod builds;
 mod config;
 mod containers;
+mod domains;
 mod error;
 mod headers;
 mod hooks;
@@ -66,6 +67,9 @@ pub fn router(platform: Platform) -> Router {
         .get("/apps/{app}/releases", releases::list) // deis releases:list
         .post("/apps/{app}/releases/rollback", releases::rollback) // deis rollback
         .get("/apps/{app}/releases/{version}", releases::show) // deis releases:info
+        .get("/apps/{app}/domains", domains::list) // deis domains:list, info, git:remote
+        .post("/apps/{app}/domains", domains::add) // deis domains:add
+        .delete("/apps/{app}/domains/{domain}", domains::remove) // deis domains:remove
         .get("/apps/{app}/containers", containers::list) // deis ps, info, scale
         .post("/apps/{app}/containers/restart", restart::all) // deis ps:restart (API 1.3)
         .get("/apps/{app}/containers/restart", containers::list_of_type_restart) // no command

@@ -1,5 +1,6 @@
 //! The objects of the Deis API. Nothing else knows their names.
 
+mod domain;
 mod push;
 mod run;
 
@@ -11,6 +12,7 @@ use crate::model::{self, BuildKind, ConfigValue, ConfigVars, Procfile};
 use crate::platform::formation::Condition;
 use crate::platform::{AppView, InstanceView};
 
+pub(super) use domain::Domain;
 pub(super) use push::{Built, Push};
 
 /// What register answers: the shape of Deis 1.2 with the numeric `id` of 1.0.

@@ -4,6 +4,7 @@ mod accounts;
 mod apps;
 mod clients;
 mod config;
+mod domains;
 mod engine;
 mod hooks;
 mod people;

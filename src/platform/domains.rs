@@ -1,0 +1,97 @@
+//! Domains: attach host names to an app, list them, take them away. Releases know nothing of them.
+
+use std::time::Duration;
+
+use super::{AppHandle, Error, Listing, OwnerHandle, Platform};
+use crate::model::{App, Domain, DomainName};
+use crate::store::{Page, StoreError, apps, domains};
+
+/// Between two tries to tell the router what the database says.
+const RETRY: Duration = Duration::from_millis(500);
+
+impl Platform {
+    /// An app's domains in the order in which they were added.
+    pub async fn domains(&self, handle: &AppHandle, page: Page) -> Result<Listing<Domain>, Error> {
+        let (pool, app) = (self.0.store.pool(), handle.app().id);
+        Ok(Listing { total: domains::count(pool, app).await?, entries: domains::list(pool, app, page).await? })
+    }
+
+    /// Attaches a domain to an app: from the return of this call on the router sends its requests there. A wildcard gets
+    /// the names that nobody has added by themselves.
+    ///
+    /// # Errors
+    /// [`Error::Taken`] when any app has that domain, [`Error::Invalid`] for a name of the platform itself and for one
+    /// that lies under a wildcard of an app which the user may not use: its visitors are that app's.
+    pub async fn add_domain(&self, handle: &AppHandle, name: DomainName) -> Result<Domain, Error> {
+        let platform_domain = self.0.settings.domain.trim_matches('.').to_ascii_lowercase();
+        if name.is_of_platform(&platform_domain) {
+            return Err(Error::invalid(
+                "domain",
+                format!(
+                    "{name} is a name of the platform itself: apps have theirs under {platform_domain} by their name."
+                ),
+            ));
+        }
+        self.refuse_under_foreign_wildcard(handle, &name).await?;
+        let (platform, handle) = (self.clone(), handle.clone());
+        self.owned(async move {
+            let (pool, app) = (platform.0.store.pool(), handle.app());
+            match domains::insert(pool, &name, app.id, handle.user().id).await {
+                Ok(true) => {}
+                Ok(false) | Err(StoreError::Dangling) => return Err(Error::NotFound(format!("app '{}'", app.name))),
+                Err(StoreError::Duplicate) => return Err(Error::Taken { field: "domain" }),
+                Err(error) => return Err(error.into()),
+            }
+            platform.domains_changed(app).await;
+            platform.0.logs.note(app.id, "api", &format!("domain {name} added"));
+            let added = domains::by_name(pool, &name).await?;
+            added.ok_or_else(|| Error::NotFound(format!("domain '{name}'")))
+        })
+        .await
+    }
+
+    /// Takes a domain away from an app: from the return of this call on the router does not know it, and any app may have
+    /// it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when it is not that app's.
+    pub async fn remove_domain(&self, handle: &OwnerHandle, name: DomainName) -> Result<(), Error> {
+        let (platform, app) = (self.clone(), handle.app().clone());
+        self.owned(async move {
+            if !domains::delete(platform.0.store.pool(), &name, app.id).await? {
+                return Err(Error::NotFound(format!("domain '{name}'")));
+            }
+            platform.domains_changed(&app).await;
+            platform.0.logs.note(app.id, "api", &format!("domain {name} removed"));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn refuse_under_foreign_wildcard(&self, handle: &AppHandle, name: &DomainName) -> Result<(), Error> {
+        let Some(wildcard) = name.wildcard() else { return Ok(()) };
+        let Some(covering) = domains::by_name(self.0.store.pool(), &wildcard).await? else { return Ok(()) };
+        let app = apps::by_id(self.0.store.pool(), covering.app_id).await?;
+        let Some(app) = app else { return Ok(()) };
+        match self.app(handle.user(), app.name.as_str()).await {
+            // One that does not exist any more is being destroyed, and its domains with it.
+            Ok(_) | Err(Error::NotFound(_)) => Ok(()),
+            Err(Error::Forbidden) => {
+                Err(Error::invalid("domain", format!("{name} lies under {wildcard}, which another app has.")))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tells the router what an app's domains are now. The change is made and cannot be taken back, so this tries until
+    /// the database answers or the server stops; a start reads them all.
+    pub(super) async fn domains_changed(&self, app: &App) {
+        while let Err(error) = self.0.rollouts.publish_domains(app).await {
+            tracing::error!(app.name = %app.name, error = ?error, "cannot publish domains, trying again");
+            tokio::select! {
+                () = self.0.stop.cancelled() => return,
+                () = tokio::time::sleep(RETRY) => {}
+            }
+        }
+    }
+}
