@@ -11,6 +11,8 @@ mod deploy;
 mod keys;
 mod limits;
 mod releases;
+mod sharing;
+mod tags;
 
 use crate::support::{App, Deis, Generation, Slipway};
 
@@ -33,6 +35,19 @@ impl Story<'_> {
     fn app(&self) -> App<'_> {
         self.bob.app(&self.app)
     }
+
+    /// The number that the next release will have.
+    async fn next(&self) -> u64 {
+        self.app().versions().await[0] + 1
+    }
+
+    /// The number of the release that was pushed first.
+    async fn pushed(&self) -> u64 {
+        let releases = self.app().get("/releases").await;
+        let oldest_first = releases["results"].as_array().expect("a list").iter().rev();
+        let mut with_build = oldest_first.filter(|release| !release["build"].is_null());
+        with_build.next().and_then(|release| release["version"].as_u64()).expect("something was pushed")
+    }
 }
 
 #[tokio::test]
@@ -52,17 +67,23 @@ async fn story(generation: Generation, fixture: &str, web: &'static str) {
     let app = crate::support::fresh_name("story");
     let story = Story { server: &server, ada, bob, eve, app, web };
     account::log_in_and_out(&story).await;
+    account::change_the_password(&story).await;
     keys::add_and_remove(&story).await;
     apps::create(&story).await;
     apps::nothing_runs_before_the_first_build(&story).await;
     config::before_the_first_build(&story).await;
+    tags::before_the_first_build(&story).await;
     deploy::push(&story).await;
     apps::open(&story).await;
     config::change_a_running_app(&story).await;
     containers::scale(&story).await;
     containers::logs(&story).await;
     limits::set_and_unset(&story).await;
+    tags::on_a_running_app(&story).await;
     deploy::pull(&story).await;
     releases::look_and_roll_back(&story).await;
+    sharing::share(&story).await;
+    sharing::appoint(&story).await;
     apps::destroy(&story).await;
+    account::cancel(&story).await;
 }

@@ -20,12 +20,11 @@ pub async fn before_the_first_build(story: &Story<'_>) {
 
 /// Every change is a release that is rolled out.
 pub async fn change_a_running_app(story: &Story<'_>) {
-    let bob = &story.bob;
+    let (bob, next) = (&story.bob, story.next().await);
+    assert_eq!(story.app().page().await["config"], "hello");
+    bob.can("config:set GREETING=bonjour", &[&format!("done, v{next}"), "GREETING: bonjour"]).await;
     let page = story.app().page().await;
-    assert_eq!((&page["release"], &page["config"]), (&"v6".into(), &"hello".into()));
-    bob.can("config:set GREETING=bonjour", &["done, v7", "GREETING: bonjour"]).await;
-    let page = story.app().page().await;
-    assert_eq!((&page["release"], &page["config"]), (&"v7".into(), &"bonjour".into()));
+    assert_eq!((&page["release"], &page["config"]), (&format!("v{next}").into(), &"bonjour".into()));
 
     let file = bob.repo.tree().join(".env");
     let read = || std::fs::read_to_string(&file).expect("the client wrote it");
@@ -34,11 +33,12 @@ pub async fn change_a_running_app(story: &Story<'_>) {
     std::fs::write(&file, "GREETING=salut\n").expect("our own folder");
     bob.can("config:pull", &[]).await;
     assert_eq!(read(), "GREETING=salut\n");
+    let done = format!("done, v{}", next + 1);
     if bob.generation == Generation::Second {
-        bob.can("config:push", &["done, v8", "GREETING: salut"]).await;
+        bob.can("config:push", &[&done, "GREETING: salut"]).await;
         assert_eq!(story.app().page().await["config"], "salut");
     } else {
-        bob.can("config:set GREETING=salut", &["done, v8"]).await;
+        bob.can("config:set GREETING=salut", &[&done]).await;
     }
     std::fs::write(&file, "GREETING=lost\n").expect("our own folder");
     bob.can("config:pull --overwrite", &[]).await;

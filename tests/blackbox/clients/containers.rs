@@ -5,8 +5,8 @@ use crate::support::{Generation, LONG, wait_until};
 
 /// `scale` starts and stops containers, and shows what runs then.
 pub async fn scale(story: &Story<'_>) {
-    let (bob, web) = (&story.bob, story.web);
-    let up = |name: &str| format!("{name} up (v8)");
+    let (bob, web, latest) = (&story.bob, story.web, story.next().await - 1);
+    let up = |name: &str| format!("{name} up (v{latest})");
     let (first, second) = (up(&format!("{web}.1")), up(&format!("{web}.2")));
     let said = ["Scaling processes... but first, coffee!", "done in ", &first, &second];
     bob.can(&format!("scale {web}=2"), &said).await;

@@ -6,13 +6,12 @@ pub async fn set_and_unset(story: &Story<'_>) {
     let (bob, app, web) = (&story.bob, &story.app, story.web);
     let heading = format!("=== {app} Limits");
     bob.can("limits", &[&heading, "--- Memory\nUnlimited", "--- CPU\nUnlimited"]).await;
-    let next = async || story.app().versions().await[0] + 1;
     let applied = async |version: u64| format!("Applying limits... done, v{version}");
 
-    let (said, memory) = (applied(next().await).await, format!("--- Memory\n{web}      96M"));
+    let (said, memory) = (applied(story.next().await).await, format!("--- Memory\n{web}      96M"));
     bob.can(&format!("limits:set {web}=96M"), &[&said, &heading, &memory, "--- CPU\nUnlimited"]).await;
     assert_eq!(story.app().container().await.memory, 96 << 20);
-    let said = applied(next().await).await;
+    let said = applied(story.next().await).await;
     bob.can(&format!("limits:set --cpu {web}=512"), &[&said, &format!("--- CPU\n{web}      512")]).await;
     bob.can("limits:list", &[&memory, &format!("--- CPU\n{web}      512")]).await;
     bob.cannot(&format!("limits:set {web}=96X"), &["400 BAD REQUEST", "memory", "Limit format"]).await;
