@@ -21,6 +21,7 @@ run: ## set up this machine, start Slipway and deploy a sample app by git push
 
 test: ## set up this machine, then run every test, those with a real engine included
 	scripts/setup test
+	scripts/clients
 	cargo build
 	$(TARGET)/debug/slipway stack build
 	cargo test

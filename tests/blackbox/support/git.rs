@@ -42,7 +42,12 @@ pub struct Finished {
 impl Running {
     /// Starts `command` as the leader of a process group, as a shell with job control does.
     pub fn start(command: &mut Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).process_group(0);
+        Self::start_reading(command, Stdio::null())
+    }
+
+    /// Starts `command` with something to read.
+    pub fn start_reading(command: &mut Command, input: Stdio) -> Self {
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).process_group(0);
         let what = format!("{:?}", command.as_std());
         let began = Instant::now();
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {what}: {error}"));
@@ -52,6 +57,11 @@ impl Running {
         readers.spawn(collect(out, Arc::clone(&lines), began));
         readers.spawn(collect(err, Arc::clone(&lines), began));
         Self { child, lines, readers, began, what }
+    }
+
+    /// This, under a name that is easier to read in messages than the command with its environment.
+    pub fn called(self, what: String) -> Self {
+        Self { what, ..self }
     }
 
     /// Waits for the end.

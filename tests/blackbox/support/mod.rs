@@ -2,6 +2,7 @@
 
 mod answer;
 mod app;
+mod client;
 mod database;
 mod docker;
 mod git;
@@ -17,6 +18,7 @@ mod wait;
 
 pub use answer::Answer;
 pub use app::App;
+pub use client::{Deis, Generation};
 pub use docker::{Container, Docker, Objects};
 pub use git::{Finished, Running};
 pub use key::{Key, KeyKind};
