@@ -6,6 +6,7 @@
 mod access_log;
 mod client;
 pub mod deis;
+mod docs;
 
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{StatusCode, Uri};
@@ -24,6 +25,7 @@ pub const BODY_MAX: usize = 1 << 20;
 pub fn router(platform: Platform) -> Router {
     let doors = Router::new()
         .route("/healthz", get(alive)) // monitoring: this process serves
+        .route("/docs", get(docs::page)) // the reference of all doors, for people
         .nest("/v1", deis::router(platform)) // the deis client
         .fallback(unknown);
     Router::new()
