@@ -37,6 +37,7 @@ const KEPT_CRATES: &[(&str, &[&str])] = &[
     ("bollard", &["engine"]),
     ("russh", &["push"]),
     ("axum", &["api", "server"]),
+    ("utoipa", &["api"]),
     ("git2", &["git"]),
     ("clap", &["cli", "config", "main"]),
 ];

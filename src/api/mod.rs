@@ -6,6 +6,7 @@
 mod access_log;
 mod client;
 pub mod deis;
+mod docs;
 mod limits;
 mod serve;
 
@@ -28,6 +29,7 @@ pub const BODY_MAX: usize = 1 << 20;
 pub fn router(platform: Platform) -> Router {
     let doors = Router::new()
         .route("/healthz", get(alive)) // monitoring: this process serves
+        .route("/docs", get(docs::page)) // the reference of all doors, for people
         .nest("/v1", deis::router(platform)) // the deis client
         .fallback(unknown);
     Router::new()

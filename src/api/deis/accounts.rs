@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use super::auth::{Caller, caller};
 use super::body::{Fields, Problem, Problems};
 use super::error::Error;
+use super::openapi::fields::{USERNAME, body, flag, text};
 use super::wire;
 use crate::api::client::ClientAddress;
 use crate::model::{USERNAME_MAX, Username};
@@ -16,8 +17,54 @@ use crate::platform::{self, NewAccount, Platform};
 const NAME_MAX: usize = 30;
 /// Longest e-mail address (RFC 5321 §4.5.3.1).
 const EMAIL_MAX: usize = 254;
+/// What [`email`] takes, but for hosts with letters outside of ASCII.
+const EMAIL: &str = r"^$|^[^\s\u0000-\u0020\u007F-\u00A0@]+@(localhost|LABEL(\.LABEL)+)$";
+const LABEL: &str = "[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?";
 
-/// `POST /auth/register`. A token is not asked for, but an administrator's counts where registration is not open.
+body! {
+    /// What register takes.
+    Registration:
+        text("username").required().max(USERNAME_MAX).pattern(USERNAME).says("How the account logs in.").example("bob"),
+        text("password").required().says("Any text.").example("correct horse"),
+        text("email").max(EMAIL_MAX).pattern(&EMAIL.replace("LABEL", LABEL)).says("May be left out or empty.")
+            .example("bob@example.com"),
+        text("first_name").max(NAME_MAX).example("Bob"),
+        text("last_name").max(NAME_MAX).example("Builder"),
+}
+
+body! {
+    /// What login takes.
+    Credentials:
+        text("username").required().example("bob"),
+        text("password").required().example("correct horse"),
+}
+
+body! {
+    /// What passwd takes.
+    NewPassword:
+        text("password").not_blank().says("The present one; needed but for somebody else's account.")
+            .example("correct horse"),
+        text("new_password").required().says("Any text.").example("battery staple"),
+        text("username").max(USERNAME_MAX).says("Somebody else's account, for administrators."),
+}
+
+body! {
+    /// Whose token to renew; the caller's, if the body is empty.
+    Renewal:
+        text("username").max(USERNAME_MAX).says("Somebody else's account, for administrators."),
+        flag("all").says("Those of all accounts, for administrators."),
+}
+
+/// Register an account
+///
+/// The first account of a server is an administrator. Where registration is not open, the token of an administrator counts
+/// although none is asked for. There is no token in the answer: log in next.
+///
+/// Client: `deis register`
+#[utoipa::path(
+    post, path = "/auth/register", tag = "auth", request_body = Registration,
+    responses((status = 201, description = "The account.", body = wire::User), (status = 403))
+)]
 pub(super) async fn register(
     State(platform): State<Platform>,
     headers: HeaderMap,
@@ -28,7 +75,16 @@ pub(super) async fn register(
     Ok((StatusCode::CREATED, Json(user.into())))
 }
 
-/// `POST /auth/login`
+/// Log in
+///
+/// The token is the same at every login until it is renewed. Wrong credentials are answered 400, and whoever tries too many
+/// has to wait.
+///
+/// Client: `deis login`
+#[utoipa::path(
+    post, path = "/auth/login", tag = "auth", request_body = Credentials,
+    responses((status = 200, description = "The account's token.", body = wire::Token), (status = 429))
+)]
 pub(super) async fn log_in(
     State(platform): State<Platform>,
     ClientAddress(from): ClientAddress,
@@ -42,7 +98,18 @@ pub(super) async fn log_in(
     Ok(Json(wire::Token { token }))
 }
 
-/// `POST /auth/passwd`. An administrator may name somebody else, and then needs no old password (API 1.4).
+/// Change a password
+///
+/// Tokens stay as they are. An administrator may name somebody else's account, and then needs no old password (API 1.4).
+///
+/// Client: `deis passwd`
+#[utoipa::path(
+    post, path = "/auth/passwd", tag = "auth", request_body = NewPassword,
+    responses(
+        (status = 200, description = "It is changed.", body = wire::PasswordSet),
+        (status = 403), (status = 404), (status = 429),
+    )
+)]
 pub(super) async fn change_password(
     State(platform): State<Platform>,
     Caller(user): Caller,
@@ -69,14 +136,30 @@ pub(super) async fn change_password(
     Ok(Json(wire::PasswordSet::default()))
 }
 
-/// `DELETE /auth/cancel`
+/// Cancel one's account
+///
+/// It goes at once, with its apps and all that belongs to them, its keys and its token.
+///
+/// Client: `deis auth:cancel`
+#[utoipa::path(
+    delete, path = "/auth/cancel", tag = "auth",
+    responses((status = 204, description = "The account is gone."), (status = 400), (status = 503))
+)]
 pub(super) async fn cancel(State(platform): State<Platform>, Caller(user): Caller) -> Result<StatusCode, Error> {
     platform.cancel_account(&user).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST /auth/tokens`: another token for oneself, or, for administrators, for the `username` or for `all`, which yields
-/// the caller's own (API 1.5).
+/// Renew a token
+///
+/// The old one is refused from now on. Administrators may renew that of somebody else, or those of all accounts, which yields
+/// their own (API 1.5).
+///
+/// Client: `deis auth:regenerate`
+#[utoipa::path(
+    post, path = "/auth/tokens", tag = "auth", request_body = Renewal,
+    responses((status = 200, description = "The new token.", body = wire::Token), (status = 403), (status = 404))
+)]
 pub(super) async fn renew_token(
     State(platform): State<Platform>,
     Caller(user): Caller,

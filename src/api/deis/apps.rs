@@ -7,13 +7,37 @@ use axum::http::StatusCode;
 use super::auth::Caller;
 use super::body::Fields;
 use super::error::Error;
+use super::openapi::fields::{APP_NAME, body, text};
 use super::page::{PageOf, Paging};
 use super::path::{AppInPath, OwnAppInPath};
 use super::wire;
 use crate::model::{APP_NAME_MAX, AppName, InvalidAppName, USERNAME_MAX};
 use crate::platform::Platform;
 
-/// `GET /apps`
+body! {
+    /// An app to create. The body may be empty.
+    NewApp:
+        text("id").not_blank().max(APP_NAME_MAX).pattern(APP_NAME)
+            .says("The app's name and host label, unique on the server; `deis` and `slipway` are reserved. \
+                   Without one the server makes up two words.")
+            .example("hello"),
+}
+
+body! {
+    /// Who gets an app.
+    NewOwner:
+        text("owner").required().max(USERNAME_MAX).says("The account's name.").example("carol"),
+}
+
+/// List apps
+///
+/// The caller's own and those shared with the caller; administrators see all.
+///
+/// Client: `deis apps:list`
+#[utoipa::path(
+    get, path = "/apps", tag = "apps",
+    responses((status = 200, description = "The apps, in order of creation.", body = PageOf<wire::App>))
+)]
 pub(super) async fn list(
     State(platform): State<Platform>,
     Caller(user): Caller,
@@ -22,7 +46,15 @@ pub(super) async fn list(
     paging.of(|page| platform.apps(&user, page), wire::App::from).await
 }
 
-/// `POST /apps`. Deis takes a `structure` too and makes nothing of it; so do we.
+/// Create an app
+///
+/// It begins with release v1: an empty config and no build. Deis takes a `structure` too and makes nothing of it; so do we.
+///
+/// Client: `deis create`
+#[utoipa::path(
+    post, path = "/apps", tag = "apps", request_body = NewApp,
+    responses((status = 201, description = "The app.", body = wire::App))
+)]
 pub(super) async fn create(
     State(platform): State<Platform>,
     Caller(user): Caller,
@@ -32,7 +64,10 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(app.into())))
 }
 
-/// `GET /apps/<app>`
+/// Show an app
+///
+/// Client: `deis info`, `deis open`
+#[utoipa::path(get, path = "/apps/{app}", tag = "apps", responses((status = 200, description = "The app.", body = wire::App)))]
 pub(super) async fn show(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,
@@ -40,7 +75,15 @@ pub(super) async fn show(
     Ok(Json(platform.app_view(&handle).await?.into()))
 }
 
-/// `POST /apps/<app>`: makes `owner` the owner (API 1.7).
+/// Give an app away
+///
+/// The new owner has it from now on; the old one does not, unless it is shared with them (API 1.7).
+///
+/// Client: `deis apps:transfer`
+#[utoipa::path(
+    post, path = "/apps/{app}", tag = "apps", request_body = NewOwner,
+    responses((status = 200, description = "The app.", body = wire::App))
+)]
 pub(super) async fn transfer(
     State(platform): State<Platform>,
     OwnAppInPath(handle): OwnAppInPath,
@@ -50,7 +93,12 @@ pub(super) async fn transfer(
     Ok(Json(app.into()))
 }
 
-/// `DELETE /apps/<app>`
+/// Destroy an app
+///
+/// Its containers, releases, config, domains and repository go with it; the name can be used again at once.
+///
+/// Client: `deis destroy`
+#[utoipa::path(delete, path = "/apps/{app}", tag = "apps", responses((status = 204, description = "It is gone.")))]
 pub(super) async fn destroy(
     State(platform): State<Platform>,
     OwnAppInPath(handle): OwnAppInPath,

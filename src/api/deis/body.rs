@@ -72,7 +72,7 @@ impl Fields {
         self.0.iter()
     }
 
-    /// A text of 1 to `max` characters that has to be there. Numbers and booleans count as their text.
+    /// A text of 1 to `max` characters that has to be there. Whole numbers count as their digits.
     pub(super) fn required(&self, name: &'static str, max: usize) -> Result<String, Problem> {
         let text = self.optional(name, max)?.ok_or_else(|| Problem::new(name, "This field is required."))?;
         if text.is_empty() { Err(Problem::new(name, "This field may not be blank.")) } else { Ok(text) }
@@ -84,8 +84,10 @@ impl Fields {
             None => return Ok(None),
             Some(Value::Null) => return Err(Problem::new(name, "This field may not be null.")),
             Some(Value::String(text)) => text.clone(),
-            Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string(),
-            Some(Value::Array(_) | Value::Object(_)) => return Err(Problem::new(name, "Not a valid string.")),
+            Some(Value::Number(number)) if number.is_u64() => number.to_string(),
+            Some(Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
+                return Err(Problem::new(name, "Not a valid string."));
+            }
         };
         if text.contains('\0') {
             return Err(Problem::new(name, "Null characters are not allowed."));
@@ -230,13 +232,18 @@ mod tests {
 
     #[test]
     fn texts_and_their_rules() {
-        let fields = fields(json!({"a": "x", "n": 5, "b": "", "z": null, "o": {}, "long": "é".repeat(5), "nul": "\0"}));
+        let fields = fields(
+            json!({"a": "x", "n": 5, "f": 1.5, "neg": -5, "t": true, "b": "", "z": null, "o": {}, "long": "é".repeat(5), "nul": "\0"}),
+        );
         let check = |name: &'static str, expect: Result<&str, &str>| {
             let found = fields.required(name, 4);
             assert_eq!(found, expect.map(str::to_owned).map_err(|message| Problem::new(name, message)));
         };
         check("a", Ok("x"));
         check("n", Ok("5"));
+        check("f", Err("Not a valid string."));
+        check("neg", Err("Not a valid string."));
+        check("t", Err("Not a valid string."));
         check("b", Err("This field may not be blank."));
         check("z", Err("This field may not be null."));
         check("missing", Err("This field is required."));

@@ -5,10 +5,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::body::{Fields, Problem, Problems};
 use super::error::Error;
+use super::openapi::fields::{ANY_TEXT, Field, Member, body, map, text};
 use super::page::{PageOf, Paging};
 use super::path::{AppInPath, InPath};
 use super::{headers, wire};
@@ -16,11 +17,36 @@ use crate::model::Procfile;
 use crate::platform::{BuiltImage, Platform};
 
 /// Longest image reference.
-const IMAGE_MAX: usize = 256;
+pub(super) const IMAGE_MAX: usize = 256;
 /// Longest commit id.
 const SHA_MAX: usize = 40;
 
-/// `GET /apps/<app>/builds`
+body! {
+    /// An image to deploy.
+    NewBuild:
+        text("image").required().max(IMAGE_MAX).says("The image's name; without a tag it is `latest`.").example("example/hello:1.0"),
+        map("procfile", &Member::command()).says("The command of each process type. Without it the image's own command runs as `cmd`.")
+            .example(json!({"web": "python -m http.server 5000"})),
+        text("sha").max(SHA_MAX).says("The commit that a builder made it of."),
+        dockerfile_field(),
+}
+
+/// The field that builders send.
+pub(super) fn dockerfile_field() -> Field {
+    let text = json!({"type": "string", "pattern": ANY_TEXT});
+    let field = Field::new("dockerfile", json!({"anyOf": [{"type": "boolean"}, text]}));
+    field.says("The Dockerfile's text, or whether there was one.")
+}
+
+/// List builds
+///
+/// Newest first.
+///
+/// Client: `deis builds:list`
+#[utoipa::path(
+    get, path = "/apps/{app}/builds", tag = "builds",
+    responses((status = 200, description = "The builds.", body = PageOf<wire::Build>))
+)]
 pub(super) async fn list(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,
@@ -36,7 +62,11 @@ pub(super) struct Named {
     uuid: String,
 }
 
-/// `GET /apps/<app>/builds/<uuid>`
+/// Show a build
+#[utoipa::path(
+    get, path = "/apps/{app}/builds/{uuid}", tag = "builds",
+    responses((status = 200, description = "The build.", body = wire::Build))
+)]
 pub(super) async fn show(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,
@@ -47,7 +77,22 @@ pub(super) async fn show(
     Ok(Json(wire::Build::new(handle.app(), build)))
 }
 
-/// `POST /apps/<app>/builds`: an image and, if it needs one, a Procfile; a builder adds `sha` and `dockerfile`.
+/// Deploy an image
+///
+/// Fetches the image, makes a release of it with the present config and rolls it out. The first deploy starts one container of
+/// type `cmd`. A builder adds `sha` and `dockerfile`.
+///
+/// Client: `deis pull`, `deis builds:create`
+#[utoipa::path(
+    post, path = "/apps/{app}/builds", tag = "builds", request_body = NewBuild,
+    responses((
+        status = 201, description = "The build; its release is up.", body = wire::Build,
+        headers(
+            ("X-Deis-Release" = i64, description = "The number of the new release."),
+            ("Deis-Release" = i64, description = "The same, for clients from 1.7."),
+        )
+    ))
+)]
 pub(super) async fn create(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,
@@ -73,6 +118,9 @@ pub(super) fn image(fields: &Fields) -> Result<BuiltImage, Error> {
 
 /// The file's text, or whether there was one: that is what Deis's own builders send.
 fn dockerfile(fields: &Fields) -> Result<String, Problem> {
+    if let Some(Value::Bool(was_there)) = fields.value("dockerfile") {
+        return Ok(if *was_there { "true".to_owned() } else { String::new() });
+    }
     let text = fields.optional("dockerfile", usize::MAX)?.unwrap_or_default();
     Ok(if text == "false" { String::new() } else { text })
 }

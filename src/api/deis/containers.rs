@@ -30,7 +30,15 @@ fn is_of_one_offs(process: &str) -> bool {
     process == ProcessType::run().as_str()
 }
 
-/// `GET /apps/<app>/containers`. One-off commands are not among them.
+/// List containers
+///
+/// Oldest first, without one-off ones.
+///
+/// Client: `deis ps`, `deis info`, `deis scale`
+#[utoipa::path(
+    get, path = "/apps/{app}/containers", tag = "containers",
+    responses((status = 200, description = "The containers.", body = PageOf<wire::Container>))
+)]
 pub(super) async fn list(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,
@@ -40,8 +48,14 @@ pub(super) async fn list(
     paging.of(|page| ready(Ok(cut(&views, page))), |view| wire::Container::new(handle.app(), view)).await
 }
 
-/// `GET /apps/<app>/containers/<type>`. A type that nobody runs has an empty list; type `run` has the one-off commands that
-/// run now, even if the Procfile declares a type of that name.
+/// List containers of a type
+///
+/// A type that nobody runs has an empty list. Type `run` has the one-off commands that run now, even if the Procfile declares a
+/// type of that name.
+#[utoipa::path(
+    get, path = "/apps/{app}/containers/{type}", tag = "containers",
+    responses((status = 200, description = "The containers.", body = PageOf<wire::Container>))
+)]
 pub(super) async fn list_of_type(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,
@@ -77,7 +91,11 @@ async fn of_type(
     paging.of(|page| ready(Ok(cut(&views, page))), |view| wire::Container::new(handle.app(), view)).await
 }
 
-/// `GET /apps/<app>/containers/<type>/<num>`
+/// Show a container
+#[utoipa::path(
+    get, path = "/apps/{app}/containers/{type}/{num}", tag = "containers",
+    responses((status = 200, description = "The container.", body = wire::Container))
+)]
 pub(super) async fn show(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,

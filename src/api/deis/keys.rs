@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use super::auth::Caller;
 use super::body::{Fields, Problems};
 use super::error::Error;
+use super::openapi::fields::{body, text};
 use super::page::{PageOf, Paging};
 use super::path::InPath;
 use super::wire;
@@ -15,7 +16,27 @@ use crate::platform::Platform;
 /// Longest id of a key.
 const ID_MAX: usize = 128;
 
-/// `GET /keys`
+body! {
+    /// A key to add.
+    NewKey:
+        text("id").required().max(ID_MAX).pattern(r"^[^\u0000]*[^\u0000/]$")
+            .says("What the caller calls it; unique among the caller's keys.").example("bob@laptop"),
+        text("public").required().pattern(PUBLIC).says("The line of a `.pub` file: RSA, ECDSA or Ed25519.")
+            .example("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDnPSYGGVyDEKNwGvGGjBBwxrLOwHRd8jkJYYoMBKaYF bob@laptop"),
+}
+
+/// How the line of a public key looks; the key in it is read, too.
+const PUBLIC: &str = r"^\s*(ssh-rsa|ssh-ed25519|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+={0,3}( [^\u0000]*)?\s*$";
+
+/// List SSH keys
+///
+/// The caller's own, in order of creation.
+///
+/// Client: `deis keys:list`
+#[utoipa::path(
+    get, path = "/keys", tag = "keys",
+    responses((status = 200, description = "The keys.", body = PageOf<wire::Key>))
+)]
 pub(super) async fn list(
     State(platform): State<Platform>,
     Caller(user): Caller,
@@ -24,7 +45,15 @@ pub(super) async fn list(
     paging.of(|page| platform.ssh_keys(&user, page), wire::Key::from).await
 }
 
-/// `POST /keys`
+/// Add an SSH key
+///
+/// A key belongs to one account of the server, whatever its comment. RSA keys need 2048 bits.
+///
+/// Client: `deis keys:add`
+#[utoipa::path(
+    post, path = "/keys", tag = "keys", request_body = NewKey,
+    responses((status = 201, description = "The key.", body = wire::Key))
+)]
 pub(super) async fn add(
     State(platform): State<Platform>,
     Caller(user): Caller,
@@ -42,7 +71,8 @@ pub(super) async fn add(
     Ok((StatusCode::CREATED, Json(key.into())))
 }
 
-/// `GET /keys/<id>`
+/// Show an SSH key
+#[utoipa::path(get, path = "/keys/{id}", tag = "keys", responses((status = 200, description = "The key.", body = wire::Key)))]
 pub(super) async fn show(
     State(platform): State<Platform>,
     Caller(user): Caller,
@@ -51,7 +81,12 @@ pub(super) async fn show(
     Ok(Json(platform.ssh_key(&user, without_nul(&id)?).await?.into()))
 }
 
-/// `DELETE /keys/<id>`
+/// Remove an SSH key
+///
+/// Pushes with it are refused from now on.
+///
+/// Client: `deis keys:remove`
+#[utoipa::path(delete, path = "/keys/{id}", tag = "keys", responses((status = 204, description = "It is gone.")))]
 pub(super) async fn remove(
     State(platform): State<Platform>,
     Caller(user): Caller,

@@ -13,13 +13,30 @@ use crate::platform::Platform;
 /// How many lines a client gets that does not say how many it wants.
 const LINES: usize = 1000;
 
-/// `GET /apps/<app>/logs`: one JSON string, although its type is text; the clients decode it and split it at line ends.
+/// Show the log
+///
+/// One JSON string of all lines, oldest first, each with a newline at its end, although the type is text: that is what clients
+/// decode. A line is a moment, who said it (`hello[web.1]:` or `deis[api]:`) and what.
+///
+/// Client: `deis logs`
+#[utoipa::path(
+    get, path = "/apps/{app}/logs", tag = "logs",
+    params(("log_lines" = Option<u64>, Query, description = "How many of the last lines; 1000 if left out.", example = 100)),
+    responses(
+        (
+            status = 200, description = "The lines.", body = String, content_type = "text/plain",
+            example = json!("2014-01-01T00:00:00UTC hello[web.1]: listening on 5000\n")
+        ),
+        (status = 204, description = "Nothing has been said yet."),
+        (status = 400),
+    )
+)]
 pub(super) async fn tail(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,
     uri: Uri,
 ) -> Result<Response, Error> {
-    let lines = platform.logs(&handle, wanted(&uri)).await?;
+    let lines = platform.logs(&handle, wanted(&uri)?).await?;
     if lines.is_empty() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
@@ -27,10 +44,14 @@ pub(super) async fn tail(
     Ok(([(CONTENT_TYPE, "text/plain")], serde_json::Value::String(text).to_string()).into_response())
 }
 
-fn wanted(uri: &Uri) -> usize {
+fn wanted(uri: &Uri) -> Result<usize, Error> {
     let mut arguments = uri.query().unwrap_or_default().split('&');
     let given = arguments.find_map(|argument| argument.strip_prefix("log_lines="));
-    given.and_then(|text| text.parse().ok()).unwrap_or(LINES)
+    let Some(text) = given else { return Ok(LINES) };
+    // As wide as the format of the document, int64.
+    let number = text.parse().ok().filter(|number: &i64| *number >= 0);
+    let number = number.ok_or_else(|| Error::field("log_lines", "A valid integer is required."))?;
+    Ok(usize::try_from(number).unwrap_or(usize::MAX))
 }
 
 /// Ends with a newline: the clients drop what follows the last one. They colour a line by its second word.
@@ -61,11 +82,13 @@ mod tests {
 
     #[test]
     fn the_number_of_lines_can_be_asked_for() {
-        let check = |uri: &str, expect: usize| assert_eq!(wanted(&uri.parse().unwrap()), expect, "{uri}");
-        check("/apps/a/logs", 1000);
-        check("/apps/a/logs?log_lines=5", 5);
-        check("/apps/a/logs?x=1&log_lines=5000", 5000);
-        check("/apps/a/logs?log_lines=x", 1000);
-        check("/apps/a/logs?log_lines=-1", 1000);
+        let check = |uri: &str, expect: Option<usize>| {
+            assert_eq!(wanted(&uri.parse().unwrap()).ok(), expect, "{uri}");
+        };
+        check("/apps/a/logs", Some(1000));
+        check("/apps/a/logs?log_lines=5", Some(5));
+        check("/apps/a/logs?x=1&log_lines=5000", Some(5000));
+        check("/apps/a/logs?log_lines=x", None);
+        check("/apps/a/logs?log_lines=-1", None);
     }
 }

@@ -15,6 +15,7 @@ mod headers;
 mod hooks;
 mod keys;
 mod logs;
+mod openapi;
 mod page;
 mod path;
 mod perms;
@@ -32,8 +33,15 @@ use axum::Router;
 use crate::platform::Platform;
 use routes::Routes;
 
+pub(super) use openapi::document;
+
 /// The door, to be mounted at `/v1`.
 pub fn router(platform: Platform) -> Router {
+    endpoints().finish(&platform)
+}
+
+/// Every endpoint, with the client's command beside it. Each is documented at its handler.
+fn endpoints() -> Routes {
     Routes::default()
         .post_public("/auth/register", accounts::register) // deis register
         .post_public("/auth/login", accounts::log_in) // deis login
@@ -62,7 +70,7 @@ pub fn router(platform: Platform) -> Router {
         .get("/apps/{app}/config", config::show) // deis config:list, limits:list
         .post("/apps/{app}/config", config::change) // deis config:set, config:unset, limits:set, limits:unset
         .get("/apps/{app}/builds", builds::list) // deis builds:list
-        .post("/apps/{app}/builds", builds::create) // deis pull
+        .post("/apps/{app}/builds", builds::create) // deis pull, builds:create
         .get("/apps/{app}/builds/{uuid}", builds::show) // no command
         .get("/apps/{app}/releases", releases::list) // deis releases:list
         .post("/apps/{app}/releases/rollback", releases::rollback) // deis rollback
@@ -77,9 +85,9 @@ pub fn router(platform: Platform) -> Router {
         .post("/apps/{app}/containers/{type}/{num}/restart", restart::one) // deis ps:restart web.1
         .get("/apps/{app}/containers/{type}", containers::list_of_type) // no command
         .get("/apps/{app}/containers/{type}/{num}", containers::show) // no command
-        .post_hook("/hooks/push", hooks::push) // a builder of the operator's own, here and below
-        .post_hook("/hooks/config", hooks::config)
-        .post_hook("/hooks/build", hooks::build)
-        .post_hook("/hooks/builds", hooks::build)
-        .finish(&platform)
+        .post_hook("/hooks/push", hooks::push) // no command
+        .post_hook("/hooks/config", hooks::config) // no command
+        .post_hook("/hooks/build", hooks::build) // no command
+        .post_hook("/hooks/builds", hooks::build_as_documented) // no command
+        .get_public("/openapi.json", openapi::serve) // no command
 }

@@ -6,6 +6,7 @@ use axum::http::header::HOST;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::error::Error;
 use crate::platform::{self, Listing, Page};
@@ -15,11 +16,19 @@ const SIZE: i64 = 100;
 const PAGE_MAX: i64 = 1_000_000_000;
 
 /// One page of a list, as the clients read it; they look at the first page only.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PageOf<T> {
+    /// Entries of the whole list.
+    #[schema(minimum = 0)]
     count: i64,
+    /// Address of the next page, null on the last.
+    #[schema(required = true)]
     next: Option<String>,
+    /// Address of the page before, null on the first.
+    #[schema(required = true)]
     previous: Option<String>,
+    /// At most a hundred.
+    #[schema(max_items = 100)]
     results: Vec<T>,
 }
 

@@ -8,11 +8,18 @@ use serde::Deserialize;
 use super::auth::Caller;
 use super::body::Fields;
 use super::error::Error;
+use super::openapi::fields::{body, text};
 use super::page::{PageOf, Paging};
 use super::path::{AppInPath, InPath, OwnAppInPath};
 use super::wire;
 use crate::model::USERNAME_MAX;
 use crate::platform::Platform;
+
+body! {
+    /// An account.
+    Somebody:
+        text("username").required().max(USERNAME_MAX).says("The account's name.").example("carol"),
+}
 
 /// The path's last part, a user's name.
 #[derive(Deserialize)]
@@ -20,7 +27,15 @@ pub(super) struct Named {
     username: String,
 }
 
-/// `GET /apps/<app>/perms`
+/// List collaborators
+///
+/// The names of those with whom the app is shared, without its owner.
+///
+/// Client: `deis perms:list`
+#[utoipa::path(
+    get, path = "/apps/{app}/perms", tag = "perms",
+    responses((status = 200, description = "The names.", body = wire::Collaborators))
+)]
 pub(super) async fn list(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,
@@ -29,7 +44,15 @@ pub(super) async fn list(
     Ok(Json(wire::Collaborators { users: users.iter().map(ToString::to_string).collect() }))
 }
 
-/// `POST /apps/<app>/perms`
+/// Share an app
+///
+/// The collaborator may do everything with it but delete, share and give it away. Sharing it again changes nothing.
+///
+/// Client: `deis perms:create`
+#[utoipa::path(
+    post, path = "/apps/{app}/perms", tag = "perms", request_body = Somebody,
+    responses((status = 201, description = "It is shared."))
+)]
 pub(super) async fn share(
     State(platform): State<Platform>,
     OwnAppInPath(handle): OwnAppInPath,
@@ -39,7 +62,13 @@ pub(super) async fn share(
     Ok(StatusCode::CREATED)
 }
 
-/// `DELETE /apps/<app>/perms/<user>`
+/// Stop sharing an app
+///
+/// Client: `deis perms:delete`
+#[utoipa::path(
+    delete, path = "/apps/{app}/perms/{username}", tag = "perms",
+    responses((status = 204, description = "It is not shared with them any more."))
+)]
 pub(super) async fn unshare(
     State(platform): State<Platform>,
     OwnAppInPath(handle): OwnAppInPath,
@@ -49,7 +78,13 @@ pub(super) async fn unshare(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `GET /admin/perms`
+/// List administrators
+///
+/// Client: `deis perms:list --admin`
+#[utoipa::path(
+    get, path = "/admin/perms", tag = "perms",
+    responses((status = 200, description = "The administrators.", body = PageOf<wire::Administrator>))
+)]
 pub(super) async fn list_administrators(
     State(platform): State<Platform>,
     Caller(user): Caller,
@@ -59,7 +94,13 @@ pub(super) async fn list_administrators(
     paging.of(|page| platform.administrators(&by, page), wire::Administrator::from).await
 }
 
-/// `POST /admin/perms`
+/// Make an administrator
+///
+/// Client: `deis perms:create --admin`
+#[utoipa::path(
+    post, path = "/admin/perms", tag = "perms", request_body = Somebody,
+    responses((status = 201, description = "The account is an administrator's."), (status = 404))
+)]
 pub(super) async fn add_administrator(
     State(platform): State<Platform>,
     Caller(user): Caller,
@@ -70,7 +111,13 @@ pub(super) async fn add_administrator(
     Ok(StatusCode::CREATED)
 }
 
-/// `DELETE /admin/perms/<user>`
+/// Unmake an administrator
+///
+/// Client: `deis perms:delete --admin`
+#[utoipa::path(
+    delete, path = "/admin/perms/{username}", tag = "perms",
+    responses((status = 204, description = "The account is an ordinary one."))
+)]
 pub(super) async fn remove_administrator(
     State(platform): State<Platform>,
     Caller(user): Caller,
@@ -81,7 +128,15 @@ pub(super) async fn remove_administrator(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `GET /users`
+/// List accounts
+///
+/// In order of registration (API 1.3).
+///
+/// Client: `deis users:list`
+#[utoipa::path(
+    get, path = "/users", tag = "perms",
+    responses((status = 200, description = "The accounts.", body = PageOf<wire::User>))
+)]
 pub(super) async fn list_users(
     State(platform): State<Platform>,
     Caller(user): Caller,

@@ -8,12 +8,27 @@ use serde_json::Value;
 
 use super::body::Fields;
 use super::error::Error;
+use super::openapi::fields::{body, whole_number};
 use super::page::{PageOf, Paging};
 use super::path::{AppInPath, InPath};
 use super::wire;
 use crate::platform::Platform;
 
-/// `GET /apps/<app>/releases`
+body! {
+    /// Where to roll back to. The body may be empty.
+    Target:
+        whole_number("version").says("The release to go back to; without one, that before the latest.").example(2),
+}
+
+/// List releases
+///
+/// Newest first.
+///
+/// Client: `deis releases:list`
+#[utoipa::path(
+    get, path = "/apps/{app}/releases", tag = "releases",
+    responses((status = 200, description = "The releases.", body = PageOf<wire::Release>))
+)]
 pub(super) async fn list(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,
@@ -29,7 +44,13 @@ pub(super) struct Named {
     version: String,
 }
 
-/// `GET /apps/<app>/releases/v<N>`
+/// Show a release
+///
+/// Client: `deis releases:info`
+#[utoipa::path(
+    get, path = "/apps/{app}/releases/{version}", tag = "releases",
+    responses((status = 200, description = "The release.", body = wire::Release))
+)]
 pub(super) async fn show(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,
@@ -40,7 +61,16 @@ pub(super) async fn show(
     Ok(Json(wire::Release::new(handle.app(), release)))
 }
 
-/// `POST /apps/<app>/releases/rollback`. Unlike other releases this one has no header: Deis sends none.
+/// Roll back
+///
+/// Makes a new release of the build and config of an earlier one and rolls it out; nothing is built. Unlike other releases this one
+/// has no `X-Deis-Release`: Deis sends none.
+///
+/// Client: `deis rollback`
+#[utoipa::path(
+    post, path = "/apps/{app}/releases/rollback", tag = "releases", request_body = Target,
+    responses((status = 201, description = "The number of the new release.", body = wire::Version))
+)]
 pub(super) async fn rollback(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,

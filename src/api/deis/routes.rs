@@ -19,7 +19,7 @@ pub(super) struct Routes(Vec<Endpoint>);
 
 /// Who may ask, before an endpoint looks at the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Access {
+pub(super) enum Access {
     /// Anybody.
     Public,
     /// Whoever has a token.
@@ -28,14 +28,33 @@ enum Access {
     Builder,
 }
 
-struct Endpoint {
+/// One path with all its methods.
+pub(super) struct Endpoint {
     path: &'static str,
-    access: Access,
-    methods: Vec<&'static str>,
+    pub access: Access,
+    /// Upper case, without those that every path has.
+    pub methods: Vec<&'static str>,
     handlers: MethodRouter<Platform>,
 }
 
+impl Endpoint {
+    /// The path as the document has it, without the mark of a parameter that takes the rest of the path.
+    pub(super) fn described_path(&self) -> String {
+        self.path.replace("{*", "{")
+    }
+}
+
 impl Routes {
+    /// What has been collected.
+    pub(super) fn endpoints(self) -> Vec<Endpoint> {
+        self.0
+    }
+
+    /// A GET that needs no token.
+    pub(super) fn get_public<T: 'static>(self, path: &'static str, handler: impl Handler<T, Platform>) -> Self {
+        self.add(path, Access::Public, "GET", on(MethodFilter::GET, handler))
+    }
+
     pub(super) fn get<T: 'static>(self, path: &'static str, handler: impl Handler<T, Platform>) -> Self {
         self.add(path, Access::Token, "GET", on(MethodFilter::GET, handler))
     }

@@ -2,15 +2,47 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::body::Fields;
 use super::error::Error;
+use super::openapi::fields::{self, PROCESS_TYPE};
 use super::path::AppInPath;
 use crate::model::Formation;
 use crate::platform::Platform;
 
-/// `POST /apps/<app>/scale`
+/// Wanted counts by process type.
+pub(super) enum WantedCounts {}
+
+impl PartialSchema for WantedCounts {
+    fn schema() -> RefOr<Schema> {
+        fields::raw(json!({
+            "type": "object", "propertyNames": {"pattern": PROCESS_TYPE},
+            "description": "How many containers of each process type there should be.",
+            "additionalProperties": {"anyOf": [
+                {"type": "number", "exclusiveMinimum": -1, "exclusiveMaximum": 501, "description": "A fraction is dropped."},
+                {"type": "string", "pattern": r"^\s*(\+?0*([0-9]{1,2}|[1-4][0-9]{2}|500)|-0+)\s*$"},
+                {"type": "boolean", "description": "One or none."},
+            ]},
+            "examples": [{"web": 2, "worker": 1}],
+        }))
+    }
+}
+
+impl ToSchema for WantedCounts {}
+
+/// Scale an app
+///
+/// Types that are not mentioned keep their count. Only types that the build declares can be scaled, and `cmd`. The answer
+/// comes when the new containers are up.
+///
+/// Client: `deis scale`
+#[utoipa::path(
+    post, path = "/apps/{app}/scale", tag = "containers", request_body = WantedCounts,
+    responses((status = 204, description = "There are as many as asked for."))
+)]
 pub(super) async fn scale(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,
@@ -50,8 +82,6 @@ fn count(value: &Value) -> Option<i128> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

@@ -7,7 +7,9 @@ mod run;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::openapi::words::{Commands, Counts, Moment, PerType, Uuid, Values};
 use crate::model::{self, BuildKind, ConfigValue, ConfigVars, Procfile};
 use crate::platform::formation::Condition;
 use crate::platform::{AppView, InstanceView};
@@ -16,7 +18,12 @@ pub(super) use domain::Domain;
 pub(super) use push::{Built, Push};
 
 /// What register answers: the shape of Deis 1.2 with the numeric `id` of 1.0.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({
+    "id": 1, "username": "bob", "email": "bob@example.com", "first_name": "", "last_name": "", "is_superuser": true,
+    "is_staff": true, "is_active": true, "last_login": "2014-01-01T00:00:00.000Z",
+    "date_joined": "2014-01-01T00:00:00.000Z", "groups": [], "user_permissions": [],
+})))]
 pub(super) struct User {
     id: i64,
     username: String,
@@ -26,9 +33,13 @@ pub(super) struct User {
     is_superuser: bool,
     is_staff: bool,
     is_active: bool,
+    #[schema(format = "date-time")]
     last_login: String,
+    #[schema(format = "date-time")]
     date_joined: String,
+    /// Always empty.
     groups: [String; 0],
+    /// Always empty.
     user_permissions: [String; 0],
 }
 
@@ -51,13 +62,16 @@ impl From<model::User> for User {
     }
 }
 
-#[derive(Serialize)]
+/// What proves who is calling.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"token": "0123456789abcdef0123456789abcdef01234567"})))]
 pub(super) struct Token {
     pub token: String,
 }
 
 /// What passwd answers.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"status": "password set"})))]
 pub(super) struct PasswordSet {
     status: &'static str,
 }
@@ -69,12 +83,15 @@ impl Default for PasswordSet {
 }
 
 /// Names of an app's collaborators.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"users": ["carol"]})))]
 pub(super) struct Collaborators {
     pub users: Vec<String>,
 }
 
-#[derive(Serialize)]
+/// An account that may do everything.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"username": "bob", "is_superuser": true})))]
 pub(super) struct Administrator {
     username: String,
     is_superuser: bool,
@@ -86,13 +103,21 @@ impl From<model::User> for Administrator {
     }
 }
 
-#[derive(Serialize)]
+/// A public SSH key; whoever holds its other half pushes as its owner.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({
+    "id": "bob@laptop", "owner": "bob", "public": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJvYg bob@laptop",
+    "created": "2014-01-01T00:00:00UTC", "updated": "2014-01-01T00:00:00UTC", "uuid": "de1bf5b5-4a72-4f94-a10c-d2a3741cdf75",
+})))]
 pub(super) struct Key {
     id: String,
     owner: String,
     public: String,
+    #[schema(value_type = Moment)]
     created: String,
+    #[schema(value_type = Moment)]
     updated: String,
+    #[schema(value_type = Uuid)]
     uuid: String,
 }
 
@@ -109,15 +134,25 @@ impl From<model::SshKey> for Key {
     }
 }
 
-#[derive(Serialize)]
+/// An app: what is pushed to, released and reached under a host name.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({
+    "id": "hello", "owner": "bob", "url": "hello.example.com", "structure": {"web": 2},
+    "created": "2014-01-01T00:00:00UTC", "updated": "2014-01-01T00:00:00UTC", "uuid": "de1bf5b5-4a72-4f94-a10c-d2a3741cdf75",
+})))]
 pub(super) struct App {
     id: String,
     owner: String,
+    /// The app's host name, without a scheme.
     url: String,
     /// Counts above zero, as Deis 1.2 has it.
+    #[schema(value_type = Counts)]
     structure: BTreeMap<String, u32>,
+    #[schema(value_type = Moment)]
     created: String,
+    #[schema(value_type = Moment)]
     updated: String,
+    #[schema(value_type = Uuid)]
     uuid: String,
 }
 
@@ -135,16 +170,29 @@ impl From<AppView> for App {
     }
 }
 
-#[derive(Serialize)]
+/// The config of a release. It never changes; a new one is made instead.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({
+    "owner": "bob", "app": "hello", "values": {"GREETING": "Hello", "WORKERS": 4}, "memory": {"web": "512M"}, "cpu": {"web": 512},
+    "tags": {}, "created": "2014-01-01T00:00:00UTC", "updated": "2014-01-01T00:00:00UTC",
+    "uuid": "de1bf5b5-4a72-4f94-a10c-d2a3741cdf75",
+})))]
 pub(super) struct Config {
     owner: String,
     app: String,
+    #[schema(value_type = Values)]
     values: ConfigVars,
+    #[schema(value_type = PerType)]
     memory: BTreeMap<String, ConfigValue>,
+    #[schema(value_type = PerType)]
     cpu: BTreeMap<String, ConfigValue>,
+    #[schema(value_type = PerType)]
     tags: BTreeMap<String, ConfigValue>,
+    #[schema(value_type = Moment)]
     created: String,
+    #[schema(value_type = Moment)]
     updated: String,
+    #[schema(value_type = Uuid)]
     uuid: String,
 }
 
@@ -164,17 +212,27 @@ impl Config {
     }
 }
 
-#[derive(Serialize)]
+/// What a release runs.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({
+    "owner": "bob", "app": "hello", "image": "hello:git-060da68f", "sha": "060da68f654e75fac06dbedd1995d5f8ad9084db",
+    "procfile": {"web": "node server.js"}, "dockerfile": "", "created": "2014-01-01T00:00:00UTC",
+    "updated": "2014-01-01T00:00:00UTC", "uuid": "de1bf5b5-4a72-4f94-a10c-d2a3741cdf75",
+})))]
 pub(super) struct Build {
     owner: String,
     app: String,
     image: String,
     sha: String,
+    #[schema(value_type = Commands)]
     procfile: Procfile,
     /// Of a push only whether there was one, as the Deis builder reported it; else what was posted.
     dockerfile: String,
+    #[schema(value_type = Moment)]
     created: String,
+    #[schema(value_type = Moment)]
     updated: String,
+    #[schema(value_type = Uuid)]
     uuid: String,
 }
 
@@ -194,15 +252,27 @@ impl Build {
     }
 }
 
-#[derive(Serialize)]
+/// A build with a config, numbered.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({
+    "app": "hello", "build": "de1bf5b5-4a72-4f94-a10c-d2a3741cdf75", "config": "95bd6dea-1685-4f78-a03d-fd7270b058d1",
+    "created": "2014-01-01T00:00:00UTC", "owner": "bob", "summary": "bob deployed 060da68",
+    "updated": "2014-01-01T00:00:00UTC", "uuid": "8e5a9f1c-6a52-4c1d-b07e-1f0e2d3c4b5a", "version": 2,
+})))]
 pub(super) struct Release {
     app: String,
+    /// Null before the first build.
+    #[schema(value_type = Option<Uuid>, required = true)]
     build: Option<String>,
+    #[schema(value_type = Uuid)]
     config: String,
+    #[schema(value_type = Moment)]
     created: String,
     owner: String,
     summary: String,
+    #[schema(value_type = Moment)]
     updated: String,
+    #[schema(value_type = Uuid)]
     uuid: String,
     version: i64,
 }
@@ -224,22 +294,46 @@ impl Release {
 }
 
 /// What rollback answers: the number of the new release.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"version": 4})))]
 pub(super) struct Version {
     pub version: i64,
 }
 
-#[derive(Serialize)]
+/// How a container is at this moment.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum ContainerState {
+    /// Runs.
+    Up,
+    /// Made and not started yet.
+    Created,
+    /// Ended by itself or was killed; it is started again.
+    Crashed,
+    /// Gone; another one is made.
+    Destroyed,
+}
+
+/// A running instance, or one that should run.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({
+    "owner": "bob", "app": "hello", "release": "v2", "type": "web", "num": 1, "state": "up",
+    "created": "2014-01-01T00:00:00UTC", "updated": "2014-01-01T00:00:00UTC", "uuid": "de1bf5b5-4a72-4f94-a10c-d2a3741cdf75",
+})))]
 pub(super) struct Container {
     owner: String,
     app: String,
+    /// Which release it runs, as `v2`.
     release: String,
     #[serde(rename = "type")]
     process: String,
     num: u32,
-    state: &'static str,
+    state: ContainerState,
+    #[schema(value_type = Moment)]
     created: String,
+    #[schema(value_type = Moment)]
     updated: String,
+    #[schema(value_type = Uuid)]
     uuid: String,
 }
 
@@ -253,10 +347,10 @@ impl Container {
             process: instance.process.to_string(),
             num: instance.number,
             state: match view.condition {
-                Condition::Up => "up",
-                Condition::Created => "created",
-                Condition::Crashed => "crashed",
-                Condition::Missing => "destroyed",
+                Condition::Up => ContainerState::Up,
+                Condition::Created => ContainerState::Created,
+                Condition::Crashed => ContainerState::Crashed,
+                Condition::Missing => ContainerState::Destroyed,
             },
             created: instance.created_at.deis(),
             updated: instance.updated_at.deis(),

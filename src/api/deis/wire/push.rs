@@ -1,11 +1,20 @@
 //! What the builder's hooks answer (spec §15).
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Version;
+use crate::api::deis::openapi::words::{Moment, Uuid};
 use crate::model::{self, PushReport, ReportedPush};
 
-#[derive(Serialize)]
+/// A push that the builder reported.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({
+    "owner": "bob", "app": "hello", "sha": "060da68f", "fingerprint": "c8:0b:5d:3e:5a:1f:0e:2b:7d:8c:9a:4f:6e:1d:2c:3b",
+    "receive_user": "bob", "receive_repo": "hello", "ssh_connection": "192.0.2.1 50337 192.0.2.2 2222",
+    "ssh_original_command": "git-receive-pack 'hello.git'", "created": "2014-01-01T00:00:00UTC",
+    "updated": "2014-01-01T00:00:00UTC", "uuid": "de1bf5b5-4a72-4f94-a10c-d2a3741cdf75",
+})))]
 pub(in crate::api::deis) struct Push {
     owner: String,
     app: String,
@@ -15,8 +24,11 @@ pub(in crate::api::deis) struct Push {
     receive_repo: String,
     ssh_connection: String,
     ssh_original_command: String,
+    #[schema(value_type = Moment)]
     created: String,
+    #[schema(value_type = Moment)]
     updated: String,
+    #[schema(value_type = Uuid)]
     uuid: String,
 }
 
@@ -39,7 +51,8 @@ impl Push {
 }
 
 /// The release that a reported build became, and where it answers.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({"release": {"version": 3}, "domains": ["hello.example.com"]})))]
 pub(in crate::api::deis) struct Built {
     pub release: Version,
     pub domains: [String; 1],

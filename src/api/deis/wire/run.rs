@@ -1,6 +1,6 @@
 //! A one-off command as a container of type `run` (spec §8).
 
-use super::Container;
+use super::{Container, ContainerState};
 use crate::model::{self, ProcessType};
 use crate::platform::OneOff;
 
@@ -13,7 +13,7 @@ impl Container {
             release: format!("v{}", one_off.version),
             process: ProcessType::run().to_string(),
             num: one_off.number,
-            state: if one_off.is_started { "up" } else { "created" },
+            state: if one_off.is_started { ContainerState::Up } else { ContainerState::Created },
             updated: created.clone(),
             created,
             uuid: one_off.id.to_string(),

@@ -1,0 +1,164 @@
+//! What follows from where an endpoint lies: its token, its callers, its parameters, its errors, its answers' headers.
+
+use serde_json::{Map, Value, json};
+
+use super::super::routes::{Access, Endpoint};
+use super::{components, errors};
+
+/// The line of a handler's doc comment that names the commands of the deis client.
+const COMMAND: &str = "Client: ";
+
+/// Completes every operation and sets the paths below the door's mount.
+pub(super) fn apply(document: &mut Value, endpoints: &[Endpoint]) {
+    let schemas = document["components"]["schemas"].clone();
+    let paths = document["paths"].take();
+    let mut completed = Map::new();
+    for (path, mut item) in paths.as_object().cloned().unwrap_or_default() {
+        let served = endpoints.iter().find(|endpoint| endpoint.described_path() == path);
+        let access = served.map_or(Access::Token, |endpoint| endpoint.access);
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            complete(&Site { method, path: &path, access }, operation, &schemas);
+        }
+        completed.insert(format!("/v1{path}"), item);
+    }
+    document["paths"] = Value::Object(completed);
+}
+
+/// Where an operation lies.
+struct Site<'a> {
+    /// Lower case, as in the document.
+    method: &'a str,
+    path: &'a str,
+    access: Access,
+}
+
+impl Site<'_> {
+    fn is_below_app(&self) -> bool {
+        self.path.starts_with("/apps/{app}")
+    }
+
+    fn is_for_administrators(&self) -> bool {
+        self.path.starts_with("/admin/") || self.path == "/users"
+    }
+
+    /// Spec §1.9.
+    fn callers(&self) -> &'static str {
+        let is_owners = self.method == "delete"
+            || (self.method == "post" && ["/apps/{app}", "/apps/{app}/perms"].contains(&self.path));
+        match () {
+            () if self.access == Access::Public => "Anyone",
+            () if self.access == Access::Builder => "The operator's builder",
+            () if self.is_for_administrators() => "Administrators",
+            () if self.is_below_app() && is_owners => "The app's owner, administrators",
+            () if self.is_below_app() => "The app's owner and collaborators, administrators",
+            () => "Any account",
+        }
+    }
+
+    /// Statuses that an operation here can answer beside its own.
+    fn errors(&self, has_page: bool) -> Vec<u16> {
+        let mut errors = vec![405, 500];
+        if self.access != Access::Public {
+            errors.push(401);
+        }
+        if self.is_below_app() || self.is_for_administrators() || self.access == Access::Builder {
+            errors.push(403);
+        }
+        if has_page || self.access == Access::Builder || self.path.contains('{') {
+            errors.push(404);
+        }
+        if self.method == "post" {
+            errors.extend([400, 408, 413, 415]);
+        }
+        if self.is_below_app() && (self.method != "get" || self.path.contains("/containers")) {
+            errors.push(503);
+        }
+        errors
+    }
+}
+
+fn complete(site: &Site, operation: &mut Value, schemas: &Value) {
+    let has_page = is_list(operation);
+    let tag = operation["tags"][0].as_str().unwrap_or_default().to_owned();
+    let name = operation["operationId"].as_str().unwrap_or_default().to_owned();
+    operation["operationId"] = json!(format!("{tag}_{name}"));
+    match site.access {
+        Access::Public => operation["security"] = json!([]),
+        Access::Builder => operation["security"] = json!([{"builder": []}]),
+        Access::Token => {}
+    }
+    operation["x-callers"] = json!(site.callers());
+    take_command(operation);
+    operation["parameters"] = Value::Array(parameters(site.path, has_page, operation["parameters"].take()));
+    for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
+        match status.parse().ok().and_then(errors::reference) {
+            Some(error) if response["content"].is_null() => *response = error,
+            _ => complete_answer(response, schemas),
+        }
+    }
+    let Some(responses) = operation["responses"].as_object_mut() else { return };
+    for status in site.errors(has_page) {
+        if let Some(reference) = errors::reference(status) {
+            responses.entry(status.to_string()).or_insert(reference);
+        }
+    }
+}
+
+/// What the doc comment says of the client becomes a member of its own.
+fn take_command(operation: &mut Value) {
+    let text = operation["description"].as_str().unwrap_or_default().to_owned();
+    let (commands, rest): (Vec<&str>, Vec<&str>) = text.split("\n\n").partition(|part| part.starts_with(COMMAND));
+    if let Some(command) = commands.first() {
+        operation["x-deis-command"] = json!(command[COMMAND.len()..].replace('`', ""));
+    }
+    operation["description"] = json!(rest.join("\n\n"));
+}
+
+fn parameters(path: &str, has_page: bool, own: Value) -> Vec<Value> {
+    let named = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let mut parameters: Vec<Value> = named.filter_map(components::path_parameter).collect();
+    if has_page {
+        parameters.push(json!({"$ref": "#/components/parameters/Page"}));
+    }
+    parameters.extend(own.as_array().into_iter().flatten().cloned().map(without_null));
+    parameters.push(json!({"$ref": "#/components/parameters/ClientVersion"}));
+    parameters
+}
+
+/// A list answers a page of something.
+fn is_list(operation: &Value) -> bool {
+    schema_of(&operation["responses"]["200"]).contains("/PageOf_")
+}
+
+fn schema_of(response: &Value) -> &str {
+    response["content"]["application/json"]["schema"]["$ref"].as_str().unwrap_or_default()
+}
+
+/// Headers, and an example out of the schema.
+fn complete_answer(response: &mut Value, schemas: &Value) {
+    let mut headers = components::answer_headers();
+    headers.extend(response["headers"].as_object().cloned().unwrap_or_default());
+    response["headers"] = Value::Object(headers);
+    let name = schema_of(response).trim_start_matches("#/components/schemas/").to_owned();
+    if let Some(example) = example(&name, schemas) {
+        response["content"]["application/json"]["example"] = example;
+    }
+}
+
+fn example(name: &str, schemas: &Value) -> Option<Value> {
+    match name.strip_prefix("PageOf_") {
+        None => schemas[name]["examples"].get(0).cloned(),
+        Some(entry) => {
+            let entry = example(entry, schemas)?;
+            Some(json!({"count": 1, "next": null, "previous": null, "results": [entry]}))
+        }
+    }
+}
+
+/// A parameter that may be left out has no value null.
+fn without_null(mut parameter: Value) -> Value {
+    if let Some(types) = parameter["schema"]["type"].as_array() {
+        parameter["schema"]["type"] = types.iter().find(|name| *name != "null").cloned().unwrap_or_default();
+    }
+    parameter
+}
