@@ -29,13 +29,28 @@ pub struct Api {
 impl Api {
     /// Registers a person and signs in.
     pub async fn register(addresses: &Addresses) -> Result<Self> {
+        Self::register_as(addresses, "bench").await
+    }
+
+    /// Registers somebody and signs in.
+    pub async fn register_as(addresses: &Addresses, name: &str) -> Result<Self> {
         let client = Client::builder().no_proxy().timeout(CALL_LIMIT).build()?;
         let mut api = Self { client, base: format!("http://{}/v1", addresses.api), token: String::new() };
-        let person = json!({ "username": "bench", "password": "only-for-this-run", "email": "bench@example.com" });
+        let person = json!({ "username": name, "password": "only-for-this-run", "email": "bench@example.com" });
         api.post("/auth/register/", &person).await?;
         let answer = api.post("/auth/login/", &person).await?;
         api.token = answer["token"].as_str().context("the answer to the sign-in holds no token")?.to_owned();
         Ok(api)
+    }
+
+    /// What the person proves themselves with.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Sets config values.
+    pub async fn set_config(&self, app: &str, values: &Value) -> Result<()> {
+        self.post(&format!("/apps/{app}/config"), &json!({ "values": values })).await.map(drop)
     }
 
     /// Adds a public key.

@@ -6,10 +6,13 @@
 //! and leaves the file alone.
 
 mod api;
+mod deis;
 mod docker;
 mod hand;
 mod machine;
 mod memory;
+mod population;
+mod postgres;
 mod process;
 mod push;
 mod release;
@@ -21,6 +24,7 @@ mod sshd;
 mod stats;
 mod transfer;
 mod world;
+mod wrk;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -32,7 +36,7 @@ use report::Section;
 use world::World;
 
 /// A run that takes longer is broken, or its machine is far too busy to measure on.
-const LIMIT: Duration = Duration::from_secs(10 * 60);
+const LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// What can be measured, in the order of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,14 +45,16 @@ enum Measure {
     Release,
     Transfer,
     Router,
+    Api,
     Memory,
 }
 
-const MEASURES: [(&str, Measure); 5] = [
+const MEASURES: [(&str, Measure); 6] = [
     ("push", Measure::Push),
     ("release", Measure::Release),
     ("transfer", Measure::Transfer),
     ("router", Measure::Router),
+    ("api", Measure::Api),
     ("memory", Measure::Memory),
 ];
 
@@ -59,6 +65,7 @@ impl Measure {
             Self::Release => release::measure(world).await,
             Self::Transfer => transfer::measure(world).await,
             Self::Router => router::measure(world).await,
+            Self::Api => deis::measure().await,
             Self::Memory => memory::measure(world).await,
         }
     }

@@ -49,6 +49,8 @@ pub enum Aim {
     RatioAtLeast(f64),
     /// Of Slipway's own median.
     AtMost(f64),
+    /// Of Slipway's own median.
+    AtLeast(f64),
 }
 
 impl Row {
@@ -89,6 +91,7 @@ impl Row {
             None => "-".to_owned(),
             Some(Aim::RatioAtMost(bound)) => format!("at most {bound}"),
             Some(Aim::RatioAtLeast(bound)) => format!("at least {bound}"),
+            Some(Aim::AtLeast(bound)) => format!("at least {}", self.unit.with_name(bound)),
             Some(Aim::AtMost(bound)) => format!("at most {}", self.unit.with_name(bound)),
         }
     }
@@ -97,6 +100,7 @@ impl Row {
         match self.aim? {
             Aim::RatioAtMost(bound) => self.ratio().map(|ratio| ratio <= bound),
             Aim::RatioAtLeast(bound) => self.ratio().map(|ratio| ratio >= bound),
+            Aim::AtLeast(bound) => Some(self.ours.median() >= bound),
             Aim::AtMost(bound) => Some(self.ours.median() <= bound),
         }
     }
@@ -200,9 +204,10 @@ pub fn markdown(machine: &[Fact], sections: &[Section]) -> String {
     );
     for (section, row) in sections.iter().flat_map(|section| section.rows.iter().map(move |row| (section, row))) {
         if row.aim.is_some() {
-            let value =
-                row.ratio().map_or_else(|| row.unit.with_name(row.ours.median()), |ratio| format!("{ratio:.2}"));
-            let name = if section.baseline.is_empty() {
+            let is_absolute = matches!(row.aim, Some(Aim::AtMost(_) | Aim::AtLeast(_)));
+            let ratio = row.ratio().filter(|_| !is_absolute);
+            let value = ratio.map_or_else(|| row.unit.with_name(row.ours.median()), |ratio| format!("{ratio:.2}"));
+            let name = if section.baseline.is_empty() || is_absolute {
                 row.what.clone()
             } else {
                 format!("{} / {}", row.what, section.baseline)

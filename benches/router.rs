@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use tokio::process::Command;
 
 use crate::machine::{find, two_cores};
@@ -12,6 +12,7 @@ use crate::process::{Daemon, free_port, listens, run};
 use crate::report::{Aim, Row, Section, Unit};
 use crate::stats::{Samples, sides};
 use crate::world::{World, host};
+use crate::wrk::Wrk;
 
 const ROUNDS: usize = 9;
 /// One measurement of one proxy.
@@ -130,26 +131,23 @@ impl Bench {
     }
 
     async fn wrk(&self, load: &Load, proxy: &Proxy, time: Duration) -> Result<Measured> {
-        let mut command = Command::new("taskset");
-        command.args(["-c", &self.core.to_string(), "wrk", "--latency", "-t1"]);
-        command.args([format!("-c{}", load.connections), format!("-d{}s", time.as_secs())]);
-        command.args(["-H", &format!("Host: {}", self.host)]);
-        if load.is_new_each_time {
-            command.args(["-H", "Connection: close"]);
-        }
-        let began = cpu_seconds(proxy.pid)?;
-        let said = run(command.arg(format!("http://{}/", proxy.address))).await?;
-        let cpu = cpu_seconds(proxy.pid)? - began;
-        if let Some(line) = said.lines().find(|line| line.contains("Non-2xx") || line.contains("Socket errors")) {
-            bail!("requests through {} failed: {}", proxy.address, line.trim());
-        }
-        let value = |name: &str| said.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim);
-        let rate = value("Requests/sec:").and_then(|text| text.parse::<f64>().ok());
-        let (Some(requests_per_second), Some(p99_milliseconds)) = (rate, value("99%").and_then(milliseconds)) else {
-            bail!("wrk says something else than expected:\n{said}");
+        let close = load.is_new_each_time.then(|| "Connection: close".to_owned());
+        let wrk = Wrk {
+            core: self.core,
+            connections: load.connections,
+            headers: [format!("Host: {}", self.host)].into_iter().chain(close).collect(),
+            script: None,
+            url: format!("http://{}/", proxy.address),
         };
-        let requests_per_cpu_second = requests_per_second * time.as_secs_f64() / cpu;
-        Ok(Measured { requests_per_second, requests_per_cpu_second, p99_milliseconds })
+        let began = cpu_seconds(proxy.pid)?;
+        let measured = wrk.run(time).await?;
+        let cpu = cpu_seconds(proxy.pid)? - began;
+        let requests_per_cpu_second = measured.requests_per_second * time.as_secs_f64() / cpu;
+        Ok(Measured {
+            requests_per_second: measured.requests_per_second,
+            requests_per_cpu_second,
+            p99_milliseconds: measured.p99_milliseconds,
+        })
     }
 }
 
@@ -229,14 +227,4 @@ http {{
 }}
 "
     )
-}
-
-/// `1.40ms`, `812.00us` or `1.02s`.
-fn milliseconds(text: &str) -> Option<f64> {
-    let (number, factor) = match text {
-        _ if text.ends_with("us") => (text.strip_suffix("us")?, 1e-3),
-        _ if text.ends_with("ms") => (text.strip_suffix("ms")?, 1.0),
-        _ => (text.strip_suffix('s')?, 1e3),
-    };
-    Some(number.parse::<f64>().ok()? * factor)
 }

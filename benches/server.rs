@@ -31,6 +31,8 @@ pub struct Server {
     /// Where it answers; other ports after each start.
     pub addresses: Addresses,
     folder: PathBuf,
+    /// Where its database is, if not in its data directory.
+    database_url: Option<String>,
     /// Its resident memory when it was first stopped.
     worked: Option<(f64, f64)>,
 }
@@ -38,16 +40,28 @@ pub struct Server {
 impl Server {
     /// Starts it below `folder`.
     pub async fn start(folder: &Path) -> Result<Self> {
-        let (daemon, addresses) = start(folder, None).await?;
-        Ok(Self { daemon: Some(daemon), addresses, folder: folder.to_owned(), worked: None })
+        Self::start_on(folder, None).await
+    }
+
+    /// Starts it below `folder`, on the database at that URL, if one is given.
+    pub async fn start_on(folder: &Path, database_url: Option<String>) -> Result<Self> {
+        let (daemon, addresses) = start(folder, database_url.as_deref(), None).await?;
+        Ok(Self { daemon: Some(daemon), addresses, folder: folder.to_owned(), database_url, worked: None })
+    }
+
+    /// Stops it.
+    pub fn stop(&mut self) {
+        self.daemon = None;
     }
 
     /// Stops it and starts it again with the same data, on one core if one is named.
     pub async fn restart(&mut self, core: Option<usize>) -> Result<()> {
-        let resident = self.resident()?;
-        self.worked.get_or_insert(resident);
+        if self.daemon.is_some() {
+            let resident = self.resident()?;
+            self.worked.get_or_insert(resident);
+        }
         self.daemon = None;
-        let (daemon, addresses) = start(&self.folder, core).await?;
+        let (daemon, addresses) = start(&self.folder, self.database_url.as_deref(), core).await?;
         (self.daemon, self.addresses) = (Some(daemon), addresses);
         Ok(())
     }
@@ -79,7 +93,7 @@ impl Server {
 }
 
 /// Starts the server and waits until it serves.
-async fn start(folder: &Path, core: Option<usize>) -> Result<(Daemon, Addresses)> {
+async fn start(folder: &Path, database_url: Option<&str>, core: Option<usize>) -> Result<(Daemon, Addresses)> {
     let (program, ready) = (env!("CARGO_BIN_EXE_slipway"), folder.join("ready.json"));
     // Nobody shall read the addresses of the server before it.
     if ready.exists() {
@@ -101,6 +115,9 @@ async fn start(folder: &Path, core: Option<usize>) -> Result<(Daemon, Addresses)
         }
     }
     command.current_dir(folder).arg("serve").arg("--data-dir").arg(folder.join("data")).arg("--ready-file").arg(&ready);
+    if let Some(url) = database_url {
+        command.env("SLIPWAY_DATABASE_URL", url);
+    }
     for listener in ["api", "ssh", "http", "https"] {
         command.arg(format!("--{listener}-addr")).arg("127.0.0.1:0");
     }
