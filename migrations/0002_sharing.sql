@@ -16,6 +16,10 @@ CREATE INDEX builds_by_owner ON builds (owner_id);
 CREATE INDEX configs_by_owner ON configs (owner_id);
 CREATE INDEX instances_by_release ON instances (release_id);
 
+-- What lists and the watch over destructions read, however many apps there are.
+CREATE INDEX apps_by_destroying ON apps (is_destroying);
+CREATE INDEX apps_by_creation ON apps (created_at, id);
+
 -- What was posted as the Dockerfile of an image that was built elsewhere.
 ALTER TABLE builds ADD COLUMN dockerfile TEXT NOT NULL DEFAULT '';
 

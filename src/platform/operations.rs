@@ -1,9 +1,11 @@
 //! Running operations: the lock, the heartbeat, the outcome.
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -58,16 +60,23 @@ pub struct Live {
 
 /// The operations that tasks of this very process are working on. However late their signs of life, they are not stale.
 #[derive(Clone, Default)]
-pub struct OwnedOperations(Arc<Mutex<HashSet<OperationId>>>);
+pub struct OwnedOperations(Arc<Ownership>);
+
+#[derive(Default)]
+struct Ownership {
+    ids: Mutex<HashSet<OperationId>>,
+    /// Wakes who waits for an app's lock.
+    given_up: Notify,
+}
 
 impl OwnedOperations {
     /// Whether a task of this process is working on the operation.
     pub fn contains(&self, id: &OperationId) -> bool {
-        self.0.lock().expect("no panic while held").contains(id)
+        self.0.ids.lock().expect("no panic while held").contains(id)
     }
 
     fn own(&self, id: OperationId) -> Owned {
-        self.0.lock().expect("no panic while held").insert(id.clone());
+        self.0.ids.lock().expect("no panic while held").insert(id.clone());
         Owned { all: self.clone(), id }
     }
 }
@@ -80,7 +89,8 @@ struct Owned {
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        self.all.0.lock().expect("no panic while held").remove(&self.id);
+        self.all.0.ids.lock().expect("no panic while held").remove(&self.id);
+        self.all.0.given_up.notify_waiters();
     }
 }
 
@@ -122,6 +132,9 @@ impl Platform {
         let deadline = Instant::now() + PATIENCE;
         let mut announced = None;
         loop {
+            // Listened for from before the look, so that an end in between is not missed.
+            let mut given_up = pin!(self.0.owned.0.given_up.notified());
+            given_up.as_mut().enable();
             let app = self.present(handle.app()).await?;
             match operations::begin(self.0.store.pool(), kind, &app, handle.user().username.as_str()).await {
                 Ok(operation) => return Ok(self.live(operation)),
@@ -139,6 +152,7 @@ impl Platform {
             tokio::select! {
                 () = cancel.cancelled() => return Err(Error::Cancelled),
                 () = self.0.stop.cancelled() => return Err(Error::Unavailable("Slipway is stopping; try again".into())),
+                () = given_up => {}
                 () = sleep(LOOK) => {}
             }
         }

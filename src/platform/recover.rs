@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::operations::HEARTBEAT;
 use super::{Error, Platform};
 use crate::model::{App, Operation, OperationStatus, ReleaseStatus, Step};
-use crate::store::{Page, apps, builds, configs, operations, releases};
+use crate::store::{apps, builds, configs, operations, releases};
 
 /// An operation without a sign of life for so long has lost its task.
 const STALE: Duration = HEARTBEAT.saturating_mul(6);
@@ -99,8 +99,7 @@ impl Platform {
     }
 
     async fn finish_all_destroying(&self) -> Result<(), Error> {
-        let all = apps::list(self.0.store.pool(), None, Page::ALL).await?;
-        for app in all.into_iter().filter(|app| app.is_destroying) {
+        for app in apps::destroying(self.0.store.pool()).await? {
             if operations::live_of(self.0.store.pool(), app.id).await?.is_none() {
                 self.finish_destroying(&app).await?;
             }

@@ -6,7 +6,7 @@ use super::probe::Probe;
 use super::{RolloutError, Rollouts, Target};
 use crate::engine::{ContainerState, EngineError, label};
 use crate::model::{App, AppId, Instance, InstanceId, InstanceState, OperationId};
-use crate::store::{StoreError, apps, builds, configs, instances, operations, releases};
+use crate::store::{StoreError, apps, builds, configs, domains, instances, operations, releases};
 
 impl Rollouts {
     /// Undoes what an operation started but did not switch to. A part that fails is logged and left recorded as planned;
@@ -62,15 +62,22 @@ impl Rollouts {
     /// When the database or the engine cannot be read at all.
     pub async fn resume(&self) -> Result<(), RolloutError> {
         let apps = apps::list(self.0.store.pool(), None, crate::store::Page::ALL).await?;
-        apps.iter().for_each(|app| self.0.table.add_app(&app.name));
+        self.0.table.add_apps(apps.iter().map(|app| &app.name));
+        let mut running = HashSet::new();
         for instance in instances::in_state(self.0.store.pool(), InstanceState::Live).await? {
+            running.insert(instance.app_id);
             if let Err(error) = self.find_again(&instance).await {
                 tracing::warn!(instance.id = %instance.id, %error, "cannot verify an instance yet");
             }
         }
+        let named: HashSet<AppId> = domains::all(self.0.store.pool()).await?.into_iter().map(|(_, app)| app).collect();
         for app in &apps {
-            self.publish(app).await?;
-            self.publish_domains(app).await?;
+            if running.contains(&app.id) {
+                self.publish(app).await?;
+            }
+            if named.contains(&app.id) {
+                self.publish_domains(app).await?;
+            }
         }
         Ok(())
     }

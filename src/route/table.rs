@@ -79,8 +79,15 @@ impl Table {
 
     /// Makes the app known with no upstreams (503) unless it is known already.
     pub fn add_app(&self, name: &AppName) {
+        self.add_apps([name]);
+    }
+
+    /// As [`Table::add_app`], for many at once: each switch copies the whole table.
+    pub fn add_apps<'a>(&self, names: impl IntoIterator<Item = &'a AppName>) {
         self.change(|hosts, _| {
-            hosts.exact.entry(self.host(name)).or_insert_with(|| Target::App(Arc::default()));
+            for name in names {
+                hosts.exact.entry(self.host(name)).or_insert_with(|| Target::App(Arc::default()));
+            }
         });
     }
 

@@ -119,6 +119,13 @@ pub async fn mark_destroying<'c>(executor: impl AnyExecutor<'c>, id: AppId) -> R
     Ok(())
 }
 
+/// The apps that are beyond return.
+pub async fn destroying<'c>(executor: impl AnyExecutor<'c>) -> Result<Vec<App>, StoreError> {
+    let sql = sqlx::AssertSqlSafe(format!("{SELECT} WHERE apps.is_destroying = 1"));
+    let rows = sqlx::query(sql).fetch_all(executor).await?;
+    rows.iter().map(app).collect()
+}
+
 /// Removes the app's row and, with it, its configs, builds, releases, formation and instances.
 pub async fn delete<'c>(executor: impl AnyExecutor<'c>, id: AppId) -> Result<(), StoreError> {
     sqlx::query("DELETE FROM apps WHERE id = $1").bind(id.to_string()).execute(executor).await?;
