@@ -53,6 +53,8 @@ uuid_ids! {
     AppId = "app";
     /// Names one attempt to turn source into an image.
     BuildId = "build";
+    /// Names an uploaded certificate.
+    CertificateId = "certificate";
     /// Names an immutable snapshot of config.
     ConfigId = "config";
     /// Names a release; people see its version instead.

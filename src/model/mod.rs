@@ -2,6 +2,7 @@
 
 mod app;
 mod build;
+mod certificate;
 mod config;
 mod domain;
 mod ids;
@@ -16,9 +17,12 @@ mod user;
 
 pub use app::{APP_NAME_MAX, App, AppName, InvalidAppName};
 pub use build::{Build, BuildKind, BuildStatus, UnknownWord};
+pub use certificate::{Certificate, CertificateName, InvalidCertificateName};
 pub use config::{Config, ConfigValue, ConfigVars, Limits};
 pub use domain::{Domain, DomainName, InvalidDomainName};
-pub use ids::{AppId, BuildId, ConfigId, InstanceId, InvalidId, OperationId, PushId, ReleaseId, SshKeyId, UserId};
+pub use ids::{
+    AppId, BuildId, CertificateId, ConfigId, InstanceId, InvalidId, OperationId, PushId, ReleaseId, SshKeyId, UserId,
+};
 pub use instance::{Instance, InstanceState};
 pub use log::{LogLine, LogSource};
 pub use operation::{IllegalStep, Operation, OperationKind, OperationStatus, Step};

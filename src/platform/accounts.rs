@@ -72,7 +72,7 @@ impl Platform {
         Ok(own)
     }
 
-    /// Ends an account: first its apps, each as [`Platform::destroy_app`] does, then its keys, shares and name. What the
+    /// Ends an account: first its apps, each as [`Platform::destroy_app`] does, then its keys, certificates, shares and name. What the
     /// user released in apps of others stays there.
     ///
     /// # Errors
@@ -85,7 +85,11 @@ impl Platform {
                 platform.destroy_apps_of(&user).await?;
                 let mut tx = platform.0.store.begin().await?;
                 match users::delete(&mut tx, user.id).await {
-                    Ok(()) => return Ok(tx.commit().await.map_err(StoreError::from)?),
+                    Ok(()) => {
+                        tx.commit().await.map_err(StoreError::from)?;
+                        platform.tell_router(None).await;
+                        return Ok(());
+                    }
                     Err(StoreError::Dangling) => tx.rollback().await.map_err(StoreError::from)?,
                     Err(error) => return Err(error.into()),
                 }

@@ -120,6 +120,7 @@ impl Platform {
     pub(super) async fn finish_destroying(&self, app: &App) -> Result<(), Error> {
         // First of all, so that another app may have them although the engine is away.
         domains::delete_all(self.0.store.pool(), app.id).await?;
+        self.refresh_certificates().await?;
         self.0.rollouts.destroy(app).await?;
         for build in builds::list(self.0.store.pool(), app.id, Page::ALL).await? {
             self.forget_image(&build.engine_image).await?;

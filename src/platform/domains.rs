@@ -23,7 +23,7 @@ impl Platform {
     /// [`Error::Taken`] when any app has that domain, [`Error::Invalid`] for a name of the platform itself and for one
     /// that lies under a wildcard of an app which the user may not use: its visitors are that app's.
     pub async fn add_domain(&self, handle: &AppHandle, name: DomainName) -> Result<Domain, Error> {
-        let platform_domain = self.0.settings.domain.trim_matches('.').to_ascii_lowercase();
+        let platform_domain = self.domain();
         if name.is_of_platform(&platform_domain) {
             return Err(Error::invalid(
                 "domain",
@@ -42,7 +42,7 @@ impl Platform {
                 Err(StoreError::Duplicate) => return Err(Error::Taken { field: "domain" }),
                 Err(error) => return Err(error.into()),
             }
-            platform.domains_changed(app).await;
+            platform.tell_router(Some(app)).await;
             platform.0.logs.note(app.id, "api", &format!("domain {name} added"));
             let added = domains::by_name(pool, &name).await?;
             added.ok_or_else(|| Error::NotFound(format!("domain '{name}'")))
@@ -61,7 +61,7 @@ impl Platform {
             if !domains::delete(platform.0.store.pool(), &name, app.id).await? {
                 return Err(Error::NotFound(format!("domain '{name}'")));
             }
-            platform.domains_changed(&app).await;
+            platform.tell_router(Some(&app)).await;
             platform.0.logs.note(app.id, "api", &format!("domain {name} removed"));
             Ok(())
         })
@@ -83,15 +83,28 @@ impl Platform {
         }
     }
 
-    /// Tells the router what an app's domains are now. The change is made and cannot be taken back, so this tries until
-    /// the database answers or the server stops; a start reads them all.
-    pub(super) async fn domains_changed(&self, app: &App) {
-        while let Err(error) = self.0.rollouts.publish_domains(app).await {
-            tracing::error!(app.name = %app.name, error = ?error, "cannot publish domains, trying again");
+    /// The platform's own domain as names are compared with it.
+    pub(super) fn domain(&self) -> String {
+        self.0.settings.domain.trim_matches('.').to_ascii_lowercase()
+    }
+
+    /// Tells the router what a change came to: which domains `app` has, if that changed, and which certificates are shown.
+    /// The change is made and cannot be taken back, so this tries until the database answers or the server stops; a start
+    /// reads everything.
+    pub(super) async fn tell_router(&self, app: Option<&App>) {
+        while let Err(error) = self.try_to_tell_router(app).await {
+            tracing::error!(error = ?error, "cannot tell the router of a change, trying again");
             tokio::select! {
                 () = self.0.stop.cancelled() => return,
                 () = tokio::time::sleep(RETRY) => {}
             }
         }
+    }
+
+    async fn try_to_tell_router(&self, app: Option<&App>) -> Result<(), Error> {
+        if let Some(app) = app {
+            self.0.rollouts.publish_domains(app).await?;
+        }
+        self.refresh_certificates().await
     }
 }

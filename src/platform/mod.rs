@@ -7,6 +7,7 @@ mod access;
 mod accounts;
 mod apps;
 mod builds;
+mod certificates;
 mod config_vars;
 pub mod deploy;
 mod domains;
@@ -43,6 +44,7 @@ use crate::store::Store;
 pub use access::{Administrator, AppHandle, OwnerHandle};
 pub use apps::AppView;
 pub use builds::BuiltImage;
+pub use certificates::{NewCertificate, ServedCertificates};
 pub use config_vars::ConfigChange;
 pub use deploy::{Deployed, PushRequest};
 pub use error::Error;
@@ -99,6 +101,8 @@ pub struct Parts {
     pub rollouts: Rollouts,
     /// App streams.
     pub logs: LogStore,
+    /// What the router shows in TLS handshakes.
+    pub certificates: ServedCertificates,
     /// Facts about this installation.
     pub settings: PlatformSettings,
     /// Owns the tasks of running operations.

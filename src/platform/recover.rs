@@ -25,6 +25,7 @@ impl Platform {
     /// When the engine or the database is away; to be called again.
     pub async fn recover(&self) -> Result<(), Error> {
         self.0.rollouts.resume().await?;
+        self.refresh_certificates().await?;
         for operation in operations::live(self.0.store.pool()).await? {
             tracing::info!(operation.id = %operation.id, app.name = operation.app_name, operation.step = %operation.step, "recovering an operation");
             self.recover_operation(&operation).await?;
@@ -54,6 +55,8 @@ impl Platform {
             }
         }
         self.finish_all_destroying().await?;
+        // The host's own command line changes accounts, too, and cannot tell this process.
+        self.refresh_certificates().await?;
         operations::delete_ended(self.0.store.pool(), KEPT).await?;
         Ok(())
     }

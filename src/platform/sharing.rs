@@ -21,6 +21,7 @@ impl Platform {
         let user = known(&self.0.store, with).await?;
         let app = handle.app();
         if collaborators::insert(self.0.store.pool(), app.id, user.id).await? {
+            self.tell_router(None).await;
             self.0.logs.note(app.id, "api", &format!("User {} was granted access to {}", user.username, app.name));
         }
         Ok(())
@@ -37,6 +38,7 @@ impl Platform {
         if !collaborators::delete(self.0.store.pool(), app.id, user.id).await? {
             return Err(Error::Forbidden);
         }
+        self.tell_router(None).await;
         self.0.logs.note(app.id, "api", &format!("User {} was revoked access to {}", user.username, app.name));
         Ok(())
     }
@@ -48,6 +50,7 @@ impl Platform {
     pub async fn transfer_app(&self, handle: &OwnerHandle, to: &str) -> Result<AppView, Error> {
         let (new, app) = (known(&self.0.store, to).await?, handle.app());
         apps::set_owner(self.0.store.pool(), app.id, new.id).await?;
+        self.tell_router(None).await;
         let text =
             format!("{} transferred {} from {} to {}", handle.user().username, app.name, app.owner, new.username);
         self.0.logs.note(app.id, "api", &text);
@@ -77,6 +80,7 @@ impl Platform {
     pub async fn set_administrator(&self, by: &Administrator, name: &str, is_superuser: bool) -> Result<(), Error> {
         let user = known(&self.0.store, name).await?;
         users::set_superuser(self.0.store.pool(), user.id, is_superuser).await?;
+        self.tell_router(None).await;
         tracing::info!(user.name = %user.username, is_superuser, by = %by.user().username, "administrators changed");
         Ok(())
     }

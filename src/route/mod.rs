@@ -8,6 +8,7 @@
 //! Every request passes through `proxy::answer`; that is where an access log and metrics belong.
 
 mod body;
+mod certificates;
 mod config;
 mod gate;
 mod headers;
@@ -25,6 +26,7 @@ mod upstream;
 mod tests;
 
 pub use body::{BoxBody, BoxError};
+pub use certificates::{Certificates, Servable, Shown};
 pub use config::RouterConfig;
 pub use listener::serve;
 pub use proxy::PlatformService;

@@ -7,6 +7,9 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::certificates::Certificates;
 
 /// Why TLS cannot be served with what was given.
 #[derive(Debug, thiserror::Error)]
@@ -54,27 +57,31 @@ pub fn self_signed(domain: &str) -> Result<(String, String), TlsError> {
     Ok((certificate.pem(), key.serialize_pem()))
 }
 
-/// A server that shows this certificate (the leaf first, then its chain), speaks TLS 1.2 and 1.3 and offers HTTP/2 and
-/// HTTP/1.1.
+/// Certificate (the leaf first, then its chain) and key, as they are shown in a handshake.
 ///
 /// # Errors
 /// [`TlsError::Pem`] and [`TlsError::Unusable`] say which part is wrong.
-pub fn server_config(certificate_pem: &str, key_pem: &str) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn certified_key(certificate_pem: &str, key_pem: &str) -> Result<CertifiedKey, TlsError> {
     let certificates = CertificateDer::pem_slice_iter(certificate_pem.as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|source| TlsError::Pem { what: "certificate", source })?;
     let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())
         .map_err(|source| TlsError::Pem { what: "private key", source })?;
     let unusable = |source| TlsError::Unusable { source };
+    CertifiedKey::from_der(certificates, key, &aws_lc_rs::default_provider()).map_err(unusable)
+}
+
+/// A server that shows these certificates, whatever they are at each handshake, speaks TLS 1.2 and 1.3 and offers HTTP/2
+/// and HTTP/1.1.
+pub fn server_config(certificates: Certificates) -> Arc<ServerConfig> {
     // Named here because two crypto providers are in the program and rustls picks none by itself then.
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(unusable)?
+        .expect("the provider has what both versions need")
         .with_no_client_auth()
-        .with_single_cert(certificates, key)
-        .map_err(unusable)?;
+        .with_cert_resolver(Arc::new(certificates));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Arc::new(config)
 }
 
 #[cfg(test)]
@@ -84,11 +91,11 @@ mod tests {
     #[test]
     fn a_certificate_made_here_can_be_served_and_any_other_text_is_refused() {
         let (certificate, key) = self_signed("localhost").expect("a certificate");
-        assert!(server_config(&certificate, &key).is_ok());
+        assert!(certified_key(&certificate, &key).is_ok());
         let (other, _) = self_signed("localhost").expect("a certificate");
-        assert!(matches!(server_config(&other, &key), Err(TlsError::Unusable { .. })));
-        assert!(matches!(server_config("x", &key), Err(TlsError::Unusable { .. } | TlsError::Pem { .. })));
-        assert!(matches!(server_config(&certificate, "x"), Err(TlsError::Pem { what: "private key", .. })));
+        assert!(matches!(certified_key(&other, &key), Err(TlsError::Unusable { .. })));
+        assert!(matches!(certified_key("x", &key), Err(TlsError::Unusable { .. } | TlsError::Pem { .. })));
+        assert!(matches!(certified_key(&certificate, "x"), Err(TlsError::Pem { what: "private key", .. })));
         assert!(matches!(self_signed("\u{e9}"), Err(TlsError::Generate { .. })));
     }
 }

@@ -18,7 +18,7 @@ use super::{Stops, keys};
 use crate::config::Config;
 use crate::platform::Platform;
 use crate::push::{self, PushConfig};
-use crate::route::{self, BoxError, PlatformService, Table, tls};
+use crate::route::{self, BoxError, Certificates, PlatformService, Table, tls};
 use crate::store::Store;
 
 /// Bound, not yet served.
@@ -76,13 +76,14 @@ impl Listeners {
         store: &Store,
         platform: &Platform,
         table: Table,
+        certificates: Certificates,
         stops: &Stops,
         tracker: &TaskTracker,
         serving: &mut JoinSet<Result<()>>,
     ) -> Result<()> {
         let api = crate::api::router(platform.clone());
         let router_config = super::router_config(config);
-        let tls = tls_config(config, store)?;
+        let tls = tls::server_config(certificates);
         for (listener, tls) in [(self.http, None), (self.https, Some(tls))] {
             let (table, bounds, stop) = (table.clone(), Arc::clone(&router_config), stops.ingress.clone());
             let service = platform_service(api.clone());
@@ -130,8 +131,9 @@ fn serve_ssh(
     })
 }
 
-/// A certificate of our own making, until better ones are uploaded: kept, so that who trusts it need not do so again.
-fn tls_config(config: &Config, store: &Store) -> Result<Arc<rustls::ServerConfig>> {
+/// The router's certificates, at first only one of our own making, which is shown where no better one was uploaded. It is
+/// kept, so that who trusts it need not do so again.
+pub fn own_certificate(config: &Config, store: &Store) -> Result<Certificates> {
     let path = config.data_dir.join("tls_self_signed.sealed");
     let pem = keys::load_or_make(store, &path, || {
         let (certificate, key) = tls::self_signed(&config.domain)?;
@@ -139,7 +141,7 @@ fn tls_config(config: &Config, store: &Store) -> Result<Arc<rustls::ServerConfig
     })?;
     let at = pem.rfind("-----BEGIN").ok_or_else(|| anyhow!("{} holds no key", path.display()))?;
     let (certificate, key) = pem.split_at(at);
-    Ok(tls::server_config(certificate, key)?)
+    Ok(Certificates::new(tls::certified_key(certificate, key)?))
 }
 
 /// The API under the router's own host name.

@@ -26,9 +26,9 @@ use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::git::Repositories;
 use crate::logs::{Collector, LogLimits, LogStore};
-use crate::platform::{OwnedOperations, Parts, Platform, PlatformSettings, Throttle};
+use crate::platform::{OwnedOperations, Parts, Platform, PlatformSettings, ServedCertificates, Throttle};
 use crate::rollout::{RolloutSettings, Rollouts};
-use crate::route::{self, RouterConfig, Table};
+use crate::route::{self, Certificates, RouterConfig, Table};
 use crate::store::{Sealer, Store, random_hex, settings};
 
 use listeners::Listeners;
@@ -73,12 +73,13 @@ pub async fn serve(config: Config) -> Result<()> {
     };
     let tracker = TaskTracker::new();
     let table = Table::new(&config.domain);
-    let platform = compose(&config, &store, &listeners, &table, &stops, &tracker).await?;
+    let certificates = listeners::own_certificate(&config, &store)?;
+    let platform = compose(&config, &store, &listeners, &table, &certificates, &stops, &tracker).await?;
     platform.recover().await.context("picking up what an earlier run left")?;
     let mut serving = JoinSet::new();
     start_background(&platform, &mut serving);
     let ready = listeners.ready();
-    listeners.serve(&config, &store, &platform, table, &stops, &tracker, &mut serving).await?;
+    listeners.serve(&config, &store, &platform, table, certificates, &stops, &tracker, &mut serving).await?;
     if let Some(file) = &config.ready_file {
         ready::write(file, &ready)?;
     }
@@ -151,6 +152,7 @@ async fn compose(
     store: &Store,
     listeners: &Listeners,
     table: &Table,
+    certificates: &Certificates,
     stops: &Stops,
     tracker: &TaskTracker,
 ) -> Result<Platform> {
@@ -182,6 +184,7 @@ async fn compose(
         builder,
         rollouts,
         logs,
+        certificates: ServedCertificates::new(certificates.clone()),
         settings: PlatformSettings {
             server_id,
             domain: config.domain.clone(),

@@ -5,6 +5,7 @@
 
 pub mod apps;
 pub mod builds;
+pub mod certificates;
 pub mod collaborators;
 pub mod configs;
 mod database;

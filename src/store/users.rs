@@ -179,7 +179,7 @@ pub async fn set_superuser<'c>(
     Ok(())
 }
 
-/// Removes an account with its keys and collaborations. What it built, configured and released in apps of others stays
+/// Removes an account with its keys, certificates and collaborations. What it built, configured and released in apps of others stays
 /// and is those apps' owners' from now on.
 ///
 /// # Errors

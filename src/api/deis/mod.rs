@@ -7,6 +7,7 @@ mod apps;
 mod auth;
 mod body;
 mod builds;
+mod certs;
 mod config;
 mod containers;
 mod domains;
@@ -56,6 +57,10 @@ fn endpoints() -> Routes {
         .post("/keys", keys::add) // deis keys:add
         .get("/keys/{*id}", keys::show) // no command
         .delete("/keys/{*id}", keys::remove) // deis keys:remove
+        .get("/certs", certs::list) // deis certs:list
+        .post("/certs", certs::add) // deis certs:add
+        .get("/certs/{common_name}", certs::show) // no command
+        .delete("/certs/{common_name}", certs::remove) // deis certs:remove
         .get("/apps", apps::list) // deis apps:list
         .post("/apps", apps::create) // deis create
         .get("/apps/{app}", apps::show) // deis info, open

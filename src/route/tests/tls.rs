@@ -7,19 +7,25 @@ use http::{HeaderMap, Request, Response, Version};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::support::{Answer, Running, TestServer, full, soon};
-use crate::route::{RouterConfig, tls};
+use crate::model::Timestamp;
+use crate::route::{Certificates, RouterConfig, Servable, Shown, tls};
 
 async fn https() -> (Running, String) {
     let (certificate, key) = tls::self_signed("example.test").expect("a certificate");
-    let config = tls::server_config(&certificate, &key).expect("a configuration");
+    let own = tls::certified_key(&certificate, &key).expect("usable");
+    let config = tls::server_config(Certificates::new(own));
     (Running::start_with(RouterConfig::default(), Some(config)).await, certificate)
 }
 
@@ -99,6 +105,100 @@ async fn http1_over_tls_works_too() {
     let answer = Answer::of(soon("an answer", sender.send_request(request)).await.expect("an answer")).await;
     assert_eq!(answer.body, r#"HTTP/1.1 / ["app.example.test"] [] ["https"] "#);
     driver.abort();
+}
+
+/// Which certificate a client that asks for `name` in that version is shown, and the protocol that was agreed on.
+async fn shown(router: &Running, name: &str, version: &'static SupportedProtocolVersion) -> (Vec<u8>, Vec<u8>) {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[version])
+        .expect("versions")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anything(provider)))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let stream = TcpStream::connect(router.address).await.expect("the router accepts");
+    let name = ServerName::try_from(name.to_owned()).expect("a name");
+    let connected = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    let stream = soon("the handshake", connected).await.expect("a handshake");
+    let session = stream.get_ref().1;
+    assert_eq!(session.protocol_version(), Some(version.version));
+    let certificates = session.peer_certificates().expect("a certificate");
+    (certificates[0].to_vec(), session.alpn_protocol().expect("a protocol").to_vec())
+}
+
+/// Takes any certificate, but checks that the server has its key.
+#[derive(Debug)]
+struct Anything(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anything {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[tokio::test]
+async fn the_name_that_a_client_asks_for_chooses_the_certificate() {
+    let key = |name: &str| {
+        let (certificate, key) = tls::self_signed(name).expect("a certificate");
+        tls::certified_key(&certificate, &key).expect("usable")
+    };
+    let (own, www, star) = (key("own.test"), key("www.example.org"), key("example.org"));
+    let der = |key: &CertifiedKey| key.cert[0].to_vec();
+    let (own_der, www_der, star_der) = (der(&own), der(&www), der(&star));
+    let certificates = Certificates::new(own);
+    let router = Running::start_with(RouterConfig::default(), Some(tls::server_config(certificates.clone()))).await;
+    let check = async |name: &str, expect: &[u8]| {
+        for version in [&TLS12, &TLS13] {
+            let (found, protocol) = shown(&router, name, version).await;
+            assert!(found == expect, "{name} in {version:?}");
+            assert_eq!(protocol, b"h2");
+        }
+    };
+    check("www.example.org", &own_der).await;
+    let servable =
+        |key: CertifiedKey| Arc::new(Servable { expires_at: Timestamp::from_millis(i64::MAX), key: Arc::new(key) });
+    certificates.replace(Shown {
+        exact: [("www.example.org".to_owned(), vec![servable(www)])].into(),
+        wildcards: [("example.org".to_owned(), vec![servable(star)])].into(),
+    });
+    check("www.example.org", &www_der).await;
+    check("WWW.example.org", &www_der).await;
+    check("any.example.org", &star_der).await;
+    for name in ["example.org", "a.any.example.org", "app.example.test", "127.0.0.1"] {
+        check(name, &own_der).await;
+    }
+    certificates.replace(Shown::default());
+    check("www.example.org", &own_der).await;
 }
 
 #[tokio::test]

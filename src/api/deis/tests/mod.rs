@@ -2,6 +2,7 @@
 
 mod accounts;
 mod apps;
+mod certs;
 mod clients;
 mod config;
 mod domains;

@@ -18,9 +18,9 @@ use crate::build::{BuildSettings, Builder, FingerprintKey, SlugStore, Stack};
 use crate::git::Repositories;
 use crate::logs::{Collector, LogLimits, LogStore};
 use crate::model::{BuilderKey, Registration};
-use crate::platform::{Parts, Platform, PlatformSettings};
+use crate::platform::{Parts, Platform, PlatformSettings, ServedCertificates};
 use crate::rollout::{RolloutSettings, Rollouts};
-use crate::route::Table;
+use crate::route::{Certificates, Table, tls};
 use crate::store::{Sealer, Store};
 
 /// What the builder of the operator's own proves itself with.
@@ -32,6 +32,7 @@ pub struct World {
     pub router: Router,
     pub engine: Arc<Fake>,
     pub store: Store,
+    pub certificates: Certificates,
     _stop: DropGuard,
     _dir: TempDir,
 }
@@ -94,6 +95,8 @@ impl World {
             stop.clone(),
         );
         let builder = Builder::new(engine.clone(), build_settings(&dir), "test".to_owned(), tracker.clone());
+        let (certificate, key) = tls::self_signed("example.com").unwrap();
+        let certificates = Certificates::new(tls::certified_key(&certificate, &key).unwrap());
         let platform = Platform::new(Parts {
             store: store.clone(),
             engine: engine.clone(),
@@ -101,6 +104,7 @@ impl World {
             builder,
             rollouts,
             logs,
+            certificates: ServedCertificates::new(certificates.clone()),
             settings: PlatformSettings {
                 server_id: "test".to_owned(),
                 domain: "example.com".to_owned(),
@@ -114,7 +118,7 @@ impl World {
             owned: crate::platform::OwnedOperations::default(),
             throttle: crate::platform::Throttle::default(),
         });
-        Self { router: crate::api::router(platform), engine, store, _stop: stop.drop_guard(), _dir: dir }
+        Self { router: crate::api::router(platform), engine, store, certificates, _stop: stop.drop_guard(), _dir: dir }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
