@@ -1,4 +1,4 @@
-//! create, apps, info, open, git:remote, destroy
+//! create, apps, open, destroy
 
 use super::Story;
 use crate::support::{Generation, fresh_name};
@@ -61,7 +61,9 @@ pub async fn nothing_runs_before_the_first_build(story: &Story<'_>) {
     bob.can("builds", &[&format!("=== {app} Builds")]).await;
     bob.can("logs", &["bob created initial release"]).await;
     bob.cannot("scale web=1", &["400 BAD REQUEST", "Detail:", "No build associated with this release"]).await;
-    for command in ["info", "logs", "ps", "config", "releases"] {
+    let no_build = "No build associated with this release to run this command";
+    bob.cannot("run ls", &["Running `ls`...", "400 BAD REQUEST", "Detail:", no_build]).await;
+    for command in ["logs", "ps", "config", "releases"] {
         bob.cannot(&format!("{command} --app=no-such-app"), &["404 NOT FOUND", "Detail:", "Not found"]).await;
     }
     bob.app(app).ask("/").await.expect(503);

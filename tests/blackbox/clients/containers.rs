@@ -1,4 +1,4 @@
-//! scale, ps, logs
+//! scale, ps, logs, run
 
 use super::Story;
 use crate::support::{Generation, LONG, wait_until};
@@ -40,4 +40,18 @@ pub async fn logs(story: &Story<'_>) {
         if is_there { Ok(()) } else { Err(output) }
     })
     .await;
+}
+
+/// `run` prints what the command printed and ends as it ended.
+pub async fn run(story: &Story<'_>) {
+    let (bob, app) = (&story.bob, &story.app);
+    bob.can("run echo hello", &["Running `echo hello`...\nhello\n"]).await;
+    let finished = bob.run(&["run", "echo to both >&2; exit 3"]).await.failed().says(&["to both"]);
+    assert_eq!(finished.code, Some(3));
+    bob.run(&["run", "echo 'Hello, 世界'"]).await.succeeded().says(&["\nHello, 世界\n"]);
+    let (version, head) = (story.next().await - 1, bob.repo.head());
+    let env = [format!("\nDEIS_APP={app}\n"), format!("\nDEIS_RELEASE=v{version}\n"), format!("\nGIT_SHA={head}\n")];
+    bob.run(&["run", "env"]).await.succeeded().says(&env.each_ref().map(String::as_str));
+    bob.run(&["apps:run", "--", "ls", "-a"]).await.succeeded().says(&["VERSION"]);
+    bob.can("logs", &["deis[api]: bob runs 'echo hello'"]).await;
 }
