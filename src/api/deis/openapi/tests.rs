@@ -51,7 +51,7 @@ fn row(line: &str) -> Option<(String, &str)> {
     let (call, commands) = line.trim().strip_prefix('.')?.split_once(" // ")?;
     let (method, rest) = call.split_once("(\"")?;
     let path = rest.split_once('"')?.0.replace("{*", "{");
-    Some((format!("{} /v1{path}", method.trim_end_matches("_public").to_uppercase()), commands))
+    Some((format!("{} /v1{path}", method.split('_').next()?.to_uppercase()), commands))
 }
 
 #[test]

@@ -47,7 +47,7 @@ async fn bad_names_get_the_texts_of_deis() {
     check(json!("a.b"), &[alphabet, slug]).await;
     check(json!("a b"), &[alphabet, slug]).await;
     check(json!("a\n"), &[alphabet, slug]).await;
-    check(json!(1.5), &[alphabet, slug]).await;
+    check(json!(1.5), &["Not a valid string."]).await;
     check(json!("deis"), &["deis is a reserved name."]).await;
     check(json!("slipway"), &["slipway is a reserved name."]).await;
     check(json!("-x"), &["App IDs start and end with a letter or digit."]).await;
