@@ -14,6 +14,7 @@ mod domains;
 mod failures;
 mod lifecycle;
 mod no_failed_request;
+mod permissions;
 mod push;
 mod restart;
 mod router;
