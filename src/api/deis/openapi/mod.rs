@@ -51,7 +51,7 @@ use super::{
         (name = "perms", description = "Who else may use an app, and who may do everything."),
         (name = "logs", description = "What an app's instances and the platform said."),
         (name = "hooks", description = "What a builder of the operator's own reports; Slipway's own pushes do not come this way."),
-        (name = "api", description = "This description."),
+        (name = "description", description = "What you are reading, for programs."),
     ),
     paths(
         accounts::register,
@@ -117,7 +117,7 @@ pub(in crate::api) fn document() -> &'static Value {
 ///
 /// An OpenAPI 3.1 document of every endpoint under `/v1`. People read it at `/docs`.
 #[utoipa::path(
-    get, path = "/openapi.json", tag = "api",
+    get, path = "/openapi.json", tag = "description",
     responses((status = 200, description = "The document.", body = Object, content_type = "application/json"))
 )]
 pub(super) async fn serve() -> impl IntoResponse {

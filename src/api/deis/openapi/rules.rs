@@ -16,7 +16,8 @@ pub(super) fn apply(document: &mut Value, endpoints: &[Endpoint]) {
     for (path, mut item) in paths.as_object().cloned().unwrap_or_default() {
         let served = endpoints.iter().find(|endpoint| endpoint.described_path() == path);
         let access = served.map_or(Access::Token, |endpoint| endpoint.access);
-        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+        item["x-place"] = json!(endpoints.iter().position(|endpoint| endpoint.described_path() == path));
+        for (method, operation) in item.as_object_mut().into_iter().flatten().filter(|(name, _)| *name != "x-place") {
             complete(&Site { method, path: &path, access }, operation, &schemas);
         }
         completed.insert(format!("/v1{path}"), item);

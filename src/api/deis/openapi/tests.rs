@@ -14,6 +14,7 @@ fn operations() -> BTreeMap<String, &'static Value> {
         item.as_object()
             .unwrap()
             .iter()
+            .filter(|(name, _)| *name != "x-place")
             .map(move |(method, operation)| (format!("{} {path}", method.to_uppercase()), operation))
     };
     paths.iter().flat_map(operation).collect()
