@@ -63,10 +63,12 @@ fn render(doors: &[Door]) -> String {
     )
 }
 
-/// Operations of one tag: method, path, operation.
+/// Operations of one tag, in the order of the door's table: method, path, operation.
 fn of_tag<'a>(document: &'a Value, tag: &str) -> Vec<(&'static str, &'a str, &'a Value)> {
-    let paths = document["paths"].as_object().into_iter().flatten();
-    paths
+    let mut paths: Vec<(&String, &Value)> = document["paths"].as_object().into_iter().flatten().collect();
+    paths.sort_by_key(|(_, item)| item["x-place"].as_u64());
+    let operations = paths.into_iter();
+    operations
         .flat_map(|(path, item)| METHODS.map(|method| (method, path.as_str(), &item[method])))
         .filter(|(_, _, operation)| operation["tags"][0] == *tag)
         .collect()

@@ -88,8 +88,8 @@ pub(super) async fn show(
     responses((
         status = 201, description = "The build; its release is up.", body = wire::Build,
         headers(
-            ("X-Deis-Release" = i64, description = "The number of the new release."),
-            ("Deis-Release" = i64, description = "The same, for clients from 1.7."),
+            ("X-Deis-Release" = i64, description = "the number of the new release."),
+            ("Deis-Release" = i64, description = "the same number, for clients from 1.7."),
         )
     ))
 )]

@@ -56,7 +56,7 @@ fn tag() -> Member {
 ///
 /// That of the latest release.
 ///
-/// Client: `deis config:list`, `deis limits:list`
+/// Client: `deis config:list`, `deis limits:list`, `deis tags:list`
 #[utoipa::path(
     get, path = "/apps/{app}/config", tag = "config",
     responses((status = 200, description = "The config.", body = wire::Config))
@@ -69,20 +69,20 @@ pub(super) async fn show(
     Ok(Json(wire::Config::new(handle.app(), config)))
 }
 
-/// Change config and limits
+/// Change config, limits and tags
 ///
 /// In each map, names with a value are set, names with null go, others stay; maps that are not mentioned stay as they are. Every
 /// change is a new release. If the app runs, the answer comes when the release has been rolled out; if it does not come up, the old
 /// release goes on serving and the change is gone.
 ///
-/// Client: `deis config:set`, `deis config:unset`, `deis limits:set`, `deis limits:unset`
+/// Client: `deis config:set`, `deis config:unset`, `deis limits:set`, `deis limits:unset`, `deis tags:set`, `deis tags:unset`
 #[utoipa::path(
     post, path = "/apps/{app}/config", tag = "config", request_body = ConfigChanges,
     responses((
         status = 201, description = "The whole new config.", body = wire::Config,
         headers(
-            ("X-Deis-Release" = i64, description = "The number of the new release."),
-            ("Deis-Release" = i64, description = "The same, for clients from 1.7."),
+            ("X-Deis-Release" = i64, description = "the number of the new release."),
+            ("Deis-Release" = i64, description = "the same number, for clients from 1.7."),
         )
     ))
 )]

@@ -65,7 +65,13 @@ pub(super) async fn list_of_type(
     of_type(&platform, &handle, &wanted.r#type, paging).await
 }
 
-/// `GET /apps/<app>/containers/restart`: the type of that name, whose path a POST uses for something else.
+/// List containers of type `restart`
+///
+/// The type of that name, whose path a POST uses for something else.
+#[utoipa::path(
+    get, path = "/apps/{app}/containers/restart", tag = "containers",
+    responses((status = 200, description = "The containers.", body = PageOf<wire::Container>))
+)]
 pub(super) async fn list_of_type_restart(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,

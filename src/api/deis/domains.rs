@@ -6,13 +6,30 @@ use axum::http::StatusCode;
 
 use super::body::Fields;
 use super::error::Error;
+use super::openapi::fields::{DOMAIN, body, text};
 use super::page::{PageOf, Paging};
 use super::path::{AppInPath, InPath, OwnAppInPath};
 use super::wire;
 use crate::model::{DomainName, InvalidDomainName};
 use crate::platform::Platform;
 
-/// `GET /apps/<app>/domains`
+body! {
+    /// A domain to add.
+    NewDomain:
+        text("domain").required().max(253).pattern(DOMAIN)
+            .says("A host name of at least two labels, or `*.` before one; not one of the server's own.")
+            .example("www.example.com"),
+}
+
+/// List domains
+///
+/// Those that were added, in order of addition; `APP.DOMAIN` is not among them.
+///
+/// Client: `deis domains:list`, `deis info`, `deis git:remote`
+#[utoipa::path(
+    get, path = "/apps/{app}/domains", tag = "domains",
+    responses((status = 200, description = "The domains.", body = PageOf<wire::Domain>))
+)]
 pub(super) async fn list(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,
@@ -21,7 +38,15 @@ pub(super) async fn list(
     paging.of(|page| platform.domains(&handle, page), |domain| wire::Domain::new(handle.app(), domain)).await
 }
 
-/// `POST /apps/<app>/domains`
+/// Add a domain
+///
+/// The app answers under it at once. A domain belongs to one app of the server; a wildcard stands for one label.
+///
+/// Client: `deis domains:add`
+#[utoipa::path(
+    post, path = "/apps/{app}/domains", tag = "domains", request_body = NewDomain,
+    responses((status = 201, description = "The domain.", body = wire::Domain))
+)]
 pub(super) async fn add(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,
@@ -33,7 +58,13 @@ pub(super) async fn add(
     Ok((StatusCode::CREATED, Json(wire::Domain::new(handle.app(), domain))))
 }
 
-/// `DELETE /apps/<app>/domains/<domain>`. What cannot be a domain is nobody's.
+/// Remove a domain
+///
+/// Client: `deis domains:remove`
+#[utoipa::path(
+    delete, path = "/apps/{app}/domains/{domain}", tag = "domains",
+    responses((status = 204, description = "It is gone."))
+)]
 pub(super) async fn remove(
     State(platform): State<Platform>,
     OwnAppInPath(handle): OwnAppInPath,

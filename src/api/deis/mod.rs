@@ -72,8 +72,8 @@ fn endpoints() -> Routes {
         .post("/apps/{app}/scale", scale::scale) // deis scale
         .post("/apps/{app}/run", run::run) // deis run
         .get("/apps/{app}/logs", logs::tail) // deis logs
-        .get("/apps/{app}/config", config::show) // deis config:list, limits:list
-        .post("/apps/{app}/config", config::change) // deis config:set, config:unset, limits:set, limits:unset
+        .get("/apps/{app}/config", config::show) // deis config:list, limits:list, tags:list
+        .post("/apps/{app}/config", config::change) // deis config:set, config:unset, limits:set, limits:unset, tags:set, tags:unset
         .get("/apps/{app}/builds", builds::list) // deis builds:list
         .post("/apps/{app}/builds", builds::create) // deis pull, builds:create
         .get("/apps/{app}/builds/{uuid}", builds::show) // no command

@@ -12,12 +12,26 @@ use crate::platform::{AppHandle, Platform, Which};
 
 type Containers = Json<Vec<wire::Container>>;
 
-/// `POST /apps/<app>/containers/restart`
+/// Restart all containers
+///
+/// New ones are started and take over before the old ones are stopped (API 1.3).
+///
+/// Client: `deis ps:restart`
+#[utoipa::path(
+    post, path = "/apps/{app}/containers/restart", tag = "containers", operation_id = "restart_all",
+    responses((status = 200, description = "The new containers.", body = Vec<wire::Container>))
+)]
 pub(super) async fn all(State(platform): State<Platform>, AppInPath(handle): AppInPath) -> Result<Containers, Error> {
     restart(&platform, &handle, Which::All).await
 }
 
-/// `POST /apps/<app>/containers/<type>/restart`
+/// Restart the containers of a type
+///
+/// Client: `deis ps:restart web`
+#[utoipa::path(
+    post, path = "/apps/{app}/containers/{type}/restart", tag = "containers", operation_id = "restart_of_type",
+    responses((status = 200, description = "The new containers.", body = Vec<wire::Container>))
+)]
 pub(super) async fn of_type(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,
@@ -26,7 +40,13 @@ pub(super) async fn of_type(
     restart(&platform, &handle, Which::OfType(process(&wanted.r#type)?)).await
 }
 
-/// `POST /apps/<app>/containers/<type>/<num>/restart`
+/// Restart a container
+///
+/// Client: `deis ps:restart web.1`
+#[utoipa::path(
+    post, path = "/apps/{app}/containers/{type}/{num}/restart", tag = "containers", operation_id = "restart_one",
+    responses((status = 200, description = "The new container.", body = Vec<wire::Container>))
+)]
 pub(super) async fn one(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,

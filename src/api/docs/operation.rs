@@ -161,7 +161,7 @@ fn answer(document: &Value, status: &str, response: &Value) -> String {
 fn own_headers(response: &Value) -> String {
     let headers = response["headers"].as_object().into_iter().flatten().filter(|(_, header)| header["$ref"].is_null());
     let text = |(name, header): (&String, &Value)| {
-        format!(" <code>{}</code>: {}", escape(name), inline(header["description"].as_str().unwrap_or_default()))
+        format!(" <code>{}</code> is {}", escape(name), inline(header["description"].as_str().unwrap_or_default()))
     };
     headers.map(text).collect()
 }

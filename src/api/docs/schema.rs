@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::html::escape;
 
 /// Longest regular expression that helps a reader.
-const PATTERN_MAX: usize = 60;
+const PATTERN_MAX: usize = 40;
 
 /// What is behind a reference.
 pub(super) fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {

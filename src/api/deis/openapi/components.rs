@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fields::{APP_NAME, USERNAME};
+use super::fields::{APP_NAME, DOMAIN, USERNAME};
 
 /// Headers of every answer, by the name of their component.
 pub(super) const EVERY_ANSWER: [(&str, &str); 5] = [
@@ -34,7 +34,15 @@ pub(super) fn path_parameter(name: &str) -> Option<Value> {
             let schema = json!({"type": "integer", "minimum": 0, "maximum": u32::MAX, "examples": [1]});
             ("The container's number within its type.", schema)
         }
-        "uuid" => ("The build's uuid.", json!({"type": "string", "format": "uuid"})),
+        "domain" => {
+            let schema =
+                json!({"type": "string", "pattern": DOMAIN, "maxLength": 253, "examples": ["www.example.com"]});
+            ("The domain.", schema)
+        }
+        "uuid" => (
+            "The build's uuid.",
+            json!({"type": "string", "format": "uuid", "examples": ["de1bf5b5-4a72-4f94-a10c-d2a3741cdf75"]}),
+        ),
         "username" => {
             let schema = json!({"type": "string", "pattern": USERNAME, "maxLength": 30, "examples": ["carol"]});
             ("The account's name.", schema)

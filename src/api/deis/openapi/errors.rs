@@ -7,7 +7,7 @@ use super::components::answer_headers;
 /// Name of the component, status, when it is answered, schemas of its body, an example.
 type Row = (&'static str, u16, &'static str, &'static [&'static str], fn() -> Value);
 
-const ROWS: [Row; 12] = [
+const ROWS: [Row; 14] = [
     (
         "BadRequest",
         400,
@@ -59,6 +59,13 @@ const ROWS: [Row; 12] = [
         || json!({"detail": format!("The request body has more than {} bytes.", crate::api::BODY_MAX)}),
     ),
     (
+        "TargetTooLong",
+        414,
+        "The path and query are too long.",
+        &["Detail"],
+        || json!({"detail": format!("The request target has more than {} bytes.", crate::api::limits::TARGET_MAX)}),
+    ),
+    (
         "UnsupportedMediaType",
         415,
         "The body is neither JSON nor a form.",
@@ -71,6 +78,13 @@ const ROWS: [Row; 12] = [
         "Too many attempts; wait.",
         &["Detail"],
         || json!({"detail": "Request was throttled. Expected available in 7 seconds."}),
+    ),
+    (
+        "HeadersTooLarge",
+        431,
+        "The headers are too large.",
+        &["Detail"],
+        || json!({"detail": format!("The request headers have more than {} bytes.", crate::api::limits::HEADERS_MAX)}),
     ),
     (
         "Internal",
@@ -104,6 +118,10 @@ pub(super) fn responses() -> Value {
             several => json!({"anyOf": several}),
         };
         let mut headers = answer_headers();
+        if status == 414 || status == 431 {
+            // It is answered before anybody has looked at the path.
+            headers.remove("Allow");
+        }
         if status == 401 {
             headers.insert("WWW-Authenticate".to_owned(), json!({"$ref": "#/components/headers/Challenge"}));
         }

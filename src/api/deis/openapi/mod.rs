@@ -21,7 +21,10 @@ use serde_json::Value;
 use utoipa::OpenApi;
 
 use super::routes::Endpoint;
-use super::{accounts, apps, builds, config, containers, hooks, keys, logs, openapi, perms, releases, run, scale};
+use super::{
+    accounts, apps, builds, config, containers, domains, hooks, keys, logs, openapi, perms, releases, restart, run,
+    scale,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -43,11 +46,12 @@ use super::{accounts, apps, builds, config, containers, hooks, keys, logs, opena
         (name = "builds", description = "What releases run: pushed code or an image."),
         (name = "releases", description = "Numbered pairs of a build and a config, and the way back to an earlier one."),
         (name = "containers", description = "Running instances, and how many of each process type there should be."),
+        (name = "domains", description = "Host names of one's own under which an app answers."),
         (name = "run", description = "One-off commands."),
         (name = "perms", description = "Who else may use an app, and who may do everything."),
         (name = "logs", description = "What an app's instances and the platform said."),
         (name = "hooks", description = "What a builder of the operator's own reports; Slipway's own pushes do not come this way."),
-        (name = "api", description = "This description."),
+        (name = "description", description = "What you are reading, for programs."),
     ),
     paths(
         accounts::register,
@@ -82,9 +86,16 @@ use super::{accounts, apps, builds, config, containers, hooks, keys, logs, opena
         releases::list,
         releases::rollback,
         releases::show,
+        domains::list,
+        domains::add,
+        domains::remove,
         containers::list,
         containers::list_of_type,
         containers::show,
+        containers::list_of_type_restart,
+        restart::all,
+        restart::of_type,
+        restart::one,
         hooks::push,
         hooks::config,
         hooks::build,
@@ -106,7 +117,7 @@ pub(in crate::api) fn document() -> &'static Value {
 ///
 /// An OpenAPI 3.1 document of every endpoint under `/v1`. People read it at `/docs`.
 #[utoipa::path(
-    get, path = "/openapi.json", tag = "api",
+    get, path = "/openapi.json", tag = "description",
     responses((status = 200, description = "The document.", body = Object, content_type = "application/json"))
 )]
 pub(super) async fn serve() -> impl IntoResponse {

@@ -16,7 +16,8 @@ pub(super) fn apply(document: &mut Value, endpoints: &[Endpoint]) {
     for (path, mut item) in paths.as_object().cloned().unwrap_or_default() {
         let served = endpoints.iter().find(|endpoint| endpoint.described_path() == path);
         let access = served.map_or(Access::Token, |endpoint| endpoint.access);
-        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+        item["x-place"] = json!(endpoints.iter().position(|endpoint| endpoint.described_path() == path));
+        for (method, operation) in item.as_object_mut().into_iter().flatten().filter(|(name, _)| *name != "x-place") {
             complete(&Site { method, path: &path, access }, operation, &schemas);
         }
         completed.insert(format!("/v1{path}"), item);
@@ -56,8 +57,8 @@ impl Site<'_> {
     }
 
     /// Statuses that an operation here can answer beside its own.
-    fn errors(&self, has_page: bool) -> Vec<u16> {
-        let mut errors = vec![405, 500];
+    fn errors(&self, has_page: bool, has_body: bool) -> Vec<u16> {
+        let mut errors = vec![405, 414, 431, 500];
         if self.access != Access::Public {
             errors.push(401);
         }
@@ -67,7 +68,7 @@ impl Site<'_> {
         if has_page || self.access == Access::Builder || self.path.contains('{') {
             errors.push(404);
         }
-        if self.method == "post" {
+        if has_body {
             errors.extend([400, 408, 413, 415]);
         }
         if self.is_below_app() && (self.method != "get" || self.path.contains("/containers")) {
@@ -79,6 +80,7 @@ impl Site<'_> {
 
 fn complete(site: &Site, operation: &mut Value, schemas: &Value) {
     let has_page = is_list(operation);
+    let has_body = operation.get("requestBody").is_some();
     let tag = operation["tags"][0].as_str().unwrap_or_default().to_owned();
     let name = operation["operationId"].as_str().unwrap_or_default().to_owned();
     operation["operationId"] = json!(format!("{tag}_{name}"));
@@ -97,7 +99,7 @@ fn complete(site: &Site, operation: &mut Value, schemas: &Value) {
         }
     }
     let Some(responses) = operation["responses"].as_object_mut() else { return };
-    for status in site.errors(has_page) {
+    for status in site.errors(has_page, has_body) {
         if let Some(reference) = errors::reference(status) {
             responses.entry(status.to_string()).or_insert(reference);
         }
@@ -139,13 +141,19 @@ fn complete_answer(response: &mut Value, schemas: &Value) {
     let mut headers = components::answer_headers();
     headers.extend(response["headers"].as_object().cloned().unwrap_or_default());
     response["headers"] = Value::Object(headers);
-    let name = schema_of(response).trim_start_matches("#/components/schemas/").to_owned();
-    if let Some(example) = example(&name, schemas) {
-        response["content"]["application/json"]["example"] = example;
+    let schema = &response["content"]["application/json"]["schema"];
+    let found = match schema["items"]["$ref"].as_str() {
+        Some(entry) => example(entry, schemas).map(|entry| json!([entry])),
+        None => example(schema_of(response), schemas),
+    };
+    if let Some(found) = found {
+        response["content"]["application/json"]["example"] = found;
     }
 }
 
-fn example(name: &str, schemas: &Value) -> Option<Value> {
+/// The example of what is behind a reference.
+fn example(reference: &str, schemas: &Value) -> Option<Value> {
+    let name = reference.trim_start_matches("#/components/schemas/");
     match name.strip_prefix("PageOf_") {
         None => schemas[name]["examples"].get(0).cloned(),
         Some(entry) => {
