@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fields::{APP_NAME, USERNAME};
+use super::fields::{APP_NAME, CERTIFICATE_NAME, USERNAME};
 
 /// Headers of every answer, by the name of their component.
 pub(super) const EVERY_ANSWER: [(&str, &str); 5] = [
@@ -35,6 +35,10 @@ pub(super) fn path_parameter(name: &str) -> Option<Value> {
             ("The container's number within its type.", schema)
         }
         "uuid" => ("The build's uuid.", json!({"type": "string", "format": "uuid"})),
+        "common_name" => {
+            let schema = json!({"type": "string", "pattern": CERTIFICATE_NAME, "examples": ["www.example.com"]});
+            ("What the certificate is called by.", schema)
+        }
         "username" => {
             let schema = json!({"type": "string", "pattern": USERNAME, "maxLength": 30, "examples": ["carol"]});
             ("The account's name.", schema)

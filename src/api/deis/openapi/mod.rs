@@ -21,7 +21,9 @@ use serde_json::Value;
 use utoipa::OpenApi;
 
 use super::routes::Endpoint;
-use super::{accounts, apps, builds, config, containers, hooks, keys, logs, openapi, perms, releases, run, scale};
+use super::{
+    accounts, apps, builds, certs, config, containers, hooks, keys, logs, openapi, perms, releases, run, scale,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -43,6 +45,7 @@ use super::{accounts, apps, builds, config, containers, hooks, keys, logs, opena
         (name = "builds", description = "What releases run: pushed code or an image."),
         (name = "releases", description = "Numbered pairs of a build and a config, and the way back to an earlier one."),
         (name = "containers", description = "Running instances, and how many of each process type there should be."),
+        (name = "certs", description = "Certificates for HTTPS, shown for domains of apps that their owner may use."),
         (name = "run", description = "One-off commands."),
         (name = "perms", description = "Who else may use an app, and who may do everything."),
         (name = "logs", description = "What an app's instances and the platform said."),
@@ -63,6 +66,10 @@ use super::{accounts, apps, builds, config, containers, hooks, keys, logs, opena
         keys::add,
         keys::show,
         keys::remove,
+        certs::list,
+        certs::add,
+        certs::show,
+        certs::remove,
         apps::list,
         apps::create,
         apps::show,
