@@ -40,6 +40,7 @@ const KEPT_CRATES: &[(&str, &[&str])] = &[
     ("utoipa", &["api"]),
     ("git2", &["git"]),
     ("clap", &["cli", "config", "main"]),
+    ("x509_parser", &["platform"]),
 ];
 
 /// Calls that have one place, or none, and what to do instead.

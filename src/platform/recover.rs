@@ -49,14 +49,14 @@ impl Platform {
     }
 
     async fn look(&self) -> Result<(), Error> {
+        // The host's own command line changes accounts, too, and cannot tell this process.
+        self.refresh_certificates().await?;
         for operation in operations::live(self.0.store.pool()).await? {
             if operation.heartbeat_at.elapsed() > STALE && !self.0.owned.contains(&operation.id) {
                 self.recover_operation(&operation).await?;
             }
         }
         self.finish_all_destroying().await?;
-        // The host's own command line changes accounts, too, and cannot tell this process.
-        self.refresh_certificates().await?;
         operations::delete_ended(self.0.store.pool(), KEPT).await?;
         Ok(())
     }

@@ -8,13 +8,41 @@ use serde_json::Value;
 use super::auth::Caller;
 use super::body::{Fields, Problems};
 use super::error::Error;
+use super::openapi::fields::{CERTIFICATE_NAME, body, text};
 use super::page::{PageOf, Paging};
 use super::path::InPath;
 use super::wire;
 use crate::model::CertificateName;
 use crate::platform::{NewCertificate, Platform};
 
-/// `GET /certs`
+body! {
+    /// A certificate to add.
+    NewCertificateFields:
+        text("certificate").required().pattern(CERTIFICATE)
+            .says("PEM: the certificate, then those that signed it, leaf first.")
+            .example("-----BEGIN CERTIFICATE-----\nMIIB...\n-----END CERTIFICATE-----\n"),
+        text("key").required().pattern(KEY)
+            .says("PEM: PKCS#8, PKCS#1 or SEC1; RSA of 2048 bits or more, ECDSA or Ed25519; not encrypted.")
+            .example("-----BEGIN PRIVATE KEY-----\nMIGH...\n-----END PRIVATE KEY-----\n"),
+        text("common_name").pattern(CERTIFICATE_NAME).max(253)
+            .says("What to call it: one of its names, instead of its own common name."),
+}
+
+/// How PEM looks from afar; what is in it is read, too.
+const CERTIFICATE: &str = r"^[^\u0000]*-----BEGIN CERTIFICATE-----[^\u0000]+-----END CERTIFICATE-----[^\u0000]*$";
+/// The same of a key.
+const KEY: &str =
+    r"^[^\u0000]*-----BEGIN ((RSA|EC) )?PRIVATE KEY-----[^\u0000]+-----END ((RSA|EC) )?PRIVATE KEY-----[^\u0000]*$";
+
+/// List certificates
+///
+/// The caller's own, in order of upload. What was uploaded is in no answer.
+///
+/// Client: `deis certs:list`
+#[utoipa::path(
+    get, path = "/certs", tag = "certs",
+    responses((status = 200, description = "The certificates.", body = PageOf<wire::Certificate>))
+)]
 pub(super) async fn list(
     State(platform): State<Platform>,
     Caller(user): Caller,
@@ -23,7 +51,16 @@ pub(super) async fn list(
     paging.of(|page| platform.certificates(&user, page), wire::Certificate::from).await
 }
 
-/// `POST /certs`
+/// Add a certificate
+///
+/// From now on it is shown to clients that ask by HTTPS for one of its names, if that is a domain of an app that the caller
+/// may use. An administrator's is shown for all of its names.
+///
+/// Client: `deis certs:add`
+#[utoipa::path(
+    post, path = "/certs", tag = "certs", request_body = NewCertificateFields,
+    responses((status = 201, description = "The certificate.", body = wire::Certificate))
+)]
 pub(super) async fn add(
     State(platform): State<Platform>,
     Caller(user): Caller,
@@ -38,7 +75,11 @@ pub(super) async fn add(
     Ok((StatusCode::CREATED, Json(added.into())))
 }
 
-/// `GET /certs/<common name>`
+/// Show a certificate
+#[utoipa::path(
+    get, path = "/certs/{common_name}", tag = "certs",
+    responses((status = 200, description = "The certificate.", body = wire::Certificate))
+)]
 pub(super) async fn show(
     State(platform): State<Platform>,
     Caller(user): Caller,
@@ -47,7 +88,13 @@ pub(super) async fn show(
     Ok(Json(platform.certificate(&user, &parse(&name)?).await?.into()))
 }
 
-/// `DELETE /certs/<common name>`
+/// Remove a certificate
+///
+/// Client: `deis certs:remove`
+#[utoipa::path(
+    delete, path = "/certs/{common_name}", tag = "certs",
+    responses((status = 204, description = "It is gone."))
+)]
 pub(super) async fn remove(
     State(platform): State<Platform>,
     Caller(user): Caller,

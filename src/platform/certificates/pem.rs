@@ -41,7 +41,11 @@ pub fn read(certificate: &str, key: &str) -> Result<Usable, Error> {
     let signing_key = {
         let key = private_key(key)?;
         let loaded = aws_lc_rs::default_provider().key_provider.load_private_key(key);
-        loaded.map_err(|_| bad_key("This key is damaged or of a type that is not taken; use RSA, ECDSA or Ed25519."))?
+        loaded.map_err(|_| {
+            bad_key(
+                "This key is damaged or of a type that is not taken; use RSA of 2048 bits or more, ECDSA or Ed25519.",
+            )
+        })?
     };
     let parsed = chain.iter().map(|der| parse(der)).collect::<Result<Vec<_>, _>>()?;
     let public = signing_key

@@ -13,6 +13,7 @@ mod process;
 mod raw;
 mod repo;
 mod slipway;
+mod tls;
 mod user;
 mod wait;
 
@@ -27,5 +28,6 @@ pub use process::{processes_with, run};
 pub use raw::raw_request;
 pub use repo::Repo;
 pub use slipway::{Options, Slipway, fresh_name};
+pub use tls::Pair;
 pub use user::User;
 pub use wait::{LONG, SHORT, wait_until};

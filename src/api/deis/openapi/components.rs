@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::fields::{APP_NAME, DOMAIN, USERNAME};
+use super::fields::{APP_NAME, CERTIFICATE_NAME, DOMAIN, USERNAME};
 
 /// Headers of every answer, by the name of their component.
 pub(super) const EVERY_ANSWER: [(&str, &str); 5] = [
@@ -43,6 +43,10 @@ pub(super) fn path_parameter(name: &str) -> Option<Value> {
             "The build's uuid.",
             json!({"type": "string", "format": "uuid", "examples": ["de1bf5b5-4a72-4f94-a10c-d2a3741cdf75"]}),
         ),
+        "common_name" => {
+            let schema = json!({"type": "string", "pattern": CERTIFICATE_NAME, "examples": ["www.example.com"]});
+            ("What the certificate is called by.", schema)
+        }
         "username" => {
             let schema = json!({"type": "string", "pattern": USERNAME, "maxLength": 30, "examples": ["carol"]});
             ("The account's name.", schema)

@@ -26,6 +26,9 @@ pub(in crate::api::deis) const ENV_NAME: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 /// A domain, [`DomainName`](crate::model::DomainName); of a last label that begins with a digit some more are taken.
 pub(in crate::api::deis) const DOMAIN: &str =
     r"^(\*\.)?([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?$";
+/// A name of a certificate, [`CertificateName`](crate::model::CertificateName).
+pub(in crate::api::deis) const CERTIFICATE_NAME: &str =
+    r"^(\*\.)?([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?$";
 
 /// A process type, [`ProcessType`](crate::model::ProcessType).
 pub(in crate::api::deis) const PROCESS_TYPE: &str = "^[A-Za-z0-9_-]{1,63}$";

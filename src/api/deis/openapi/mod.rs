@@ -22,8 +22,8 @@ use utoipa::OpenApi;
 
 use super::routes::Endpoint;
 use super::{
-    accounts, apps, builds, config, containers, domains, hooks, keys, logs, openapi, perms, releases, restart, run,
-    scale,
+    accounts, apps, builds, certs, config, containers, domains, hooks, keys, logs, openapi, perms, releases, restart,
+    run, scale,
 };
 
 #[derive(OpenApi)]
@@ -47,6 +47,7 @@ use super::{
         (name = "releases", description = "Numbered pairs of a build and a config, and the way back to an earlier one."),
         (name = "containers", description = "Running instances, and how many of each process type there should be."),
         (name = "domains", description = "Host names of one's own under which an app answers."),
+        (name = "certs", description = "Certificates for HTTPS, shown for domains of apps that their owner may use."),
         (name = "run", description = "One-off commands."),
         (name = "perms", description = "Who else may use an app, and who may do everything."),
         (name = "logs", description = "What an app's instances and the platform said."),
@@ -67,6 +68,10 @@ use super::{
         keys::add,
         keys::show,
         keys::remove,
+        certs::list,
+        certs::add,
+        certs::show,
+        certs::remove,
         apps::list,
         apps::create,
         apps::show,
