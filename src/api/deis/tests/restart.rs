@@ -66,7 +66,7 @@ async fn what_cannot_be_restarted_is_said() {
         post(unknown).await.is_detail(404, "Not found");
     }
     post("/worker/restart").await.is(200, json!([]));
-    world.post(&token, "/v1/apps/hello/scale", json!({"web": 0})).await.is_empty(204);
+    world.post(&token, "/v1/apps/hello/scale", json!({"web": 0, "cmd": 0})).await.is_empty(204);
     post("/restart").await.is(200, json!([]));
     let stranger = world.user("eve").await;
     assert_eq!(world.ask(&stranger, "POST", &format!("{CONTAINERS}/restart"), "").await.status, 403);
