@@ -88,6 +88,7 @@ fn table() -> Vec<Row> {
         post("/v1/apps/{app}/domains", none(), SHARED(400)),
         delete("/v1/apps/{app}/domains/{domain}", OWNER(404)),
         get("/v1/apps/{app}/containers", SHARED(200)),
+        get("/v1/apps/{app}/containers/restart", SHARED(200)),
         get("/v1/apps/{app}/containers/{type}", SHARED(200)),
         get("/v1/apps/{app}/containers/{type}/{num}", SHARED(404)),
         post("/v1/apps/{app}/containers/restart", none(), SHARED(400)),
