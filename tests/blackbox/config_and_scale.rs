@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{App, Options, Repo, Slipway, User};
+use crate::support::{App, Bounds, Options, Repo, Slipway, User};
 
 /// An app with two process types, at v2: `web=1`, `worker=0`.
 async fn two_types<'a>(owner: &'a User<'a>) -> (App<'a>, Repo) {
@@ -86,14 +86,31 @@ async fn limits_reach_the_containers() {
     let answer =
         app.post("/config", &json!({ "memory": { "cmd": "128M" }, "cpu": "{\"cmd\": \"256\"}" })).await.expect(201);
     assert_eq!((answer.json()["memory"].clone(), answer.header("X-Deis-Release")), (json!({ "cmd": "128M" }), "3"));
-    assert_eq!(app.container().await.memory, 128 << 20);
+    let bounds = Bounds::of(app.container().await.pid);
+    assert!(bounds.memory_bytes == 128 << 20 && bounds.has_cpu_shares(256), "{bounds:?}");
+    app.post("/config", &json!({ "memory": { "cmd": null }, "cpu": { "cmd": null } })).await.expect(201);
+    let bounds = Bounds::of(app.container().await.pid);
+    assert!(bounds.memory_bytes == 512 << 20 && bounds.has_cpu_shares(1024), "{bounds:?}");
     for (field, limits) in
         [("memory", json!({ "cmd": "128" })), ("memory", json!({ "Web": "1M" })), ("cpu", json!({ "cmd": 1025 }))]
     {
         let answer = app.post("/config", &json!({ field: limits })).await.expect(400);
         assert!(answer.json()[field].is_array(), "{}", answer.text);
     }
-    assert_eq!(app.versions().await, [3, 2, 1]);
+    assert_eq!(app.versions().await, [4, 3, 2, 1]);
+}
+
+/// The engine of this machine has no such label; `api/deis/tests/config.rs` has one that does.
+#[tokio::test]
+async fn a_tag_that_the_engine_does_not_have_leaves_the_old_release_serving() {
+    let server = Slipway::start().await;
+    let owner = server.owner().await;
+    let (app, _repo) = owner.serving("docker-web").await;
+    let answer = app.post("/config", &json!({ "tags": { "nosuchlabel": "1" } })).await.expect(503);
+    let detail = answer.json()["detail"].as_str().expect("a detail").to_owned();
+    assert!(detail.starts_with("no node has the label nosuchlabel=1\n"), "{detail}");
+    assert_eq!((app.page().await["release"].clone(), app.versions().await), (json!("v2"), vec![2, 1]));
+    assert_eq!(app.get("/config").await["tags"], json!({}));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod answer;
 mod app;
+mod cgroup;
 mod client;
 mod database;
 mod docker;
@@ -19,6 +20,7 @@ mod wait;
 
 pub use answer::Answer;
 pub use app::App;
+pub use cgroup::Bounds;
 pub use client::{Deis, Generation};
 pub use docker::{Container, Docker, Objects};
 pub use git::{Finished, Running};
