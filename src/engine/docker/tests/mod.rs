@@ -4,6 +4,7 @@ mod build;
 mod containers;
 mod images;
 mod networks;
+mod node_labels;
 mod streams;
 mod support;
 
