@@ -68,8 +68,11 @@ impl Site<'_> {
         if has_page || self.access == Access::Builder || self.path.contains('{') {
             errors.push(404);
         }
+        if self.method == "post" {
+            errors.push(400);
+        }
         if has_body {
-            errors.extend([400, 408, 413, 415]);
+            errors.extend([408, 413, 415]);
         }
         if self.is_below_app() && (self.method != "get" || self.path.contains("/containers")) {
             errors.push(503);
