@@ -47,7 +47,9 @@ impl Platform {
 
     /// Gives a user another token; the old one is worth nothing from now on.
     pub async fn renew_token(&self, user: &User) -> Result<String, Error> {
-        Ok(users::renew_token(self.0.store.pool(), self.0.store.sealer(), user.id).await?)
+        let token = users::renew_token(self.0.store.pool(), self.0.store.sealer(), user.id).await?;
+        self.0.callers.forget_all();
+        Ok(token)
     }
 
     /// Gives somebody else another token.
@@ -69,6 +71,7 @@ impl Platform {
             }
         }
         tx.commit().await.map_err(StoreError::from)?;
+        self.0.callers.forget_all();
         Ok(own)
     }
 
@@ -87,6 +90,7 @@ impl Platform {
                 match users::delete(&mut tx, user.id).await {
                     Ok(()) => {
                         tx.commit().await.map_err(StoreError::from)?;
+                        platform.0.callers.forget_all();
                         platform.tell_router(None).await;
                         return Ok(());
                     }

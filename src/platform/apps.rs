@@ -71,11 +71,11 @@ impl Platform {
     pub async fn apps(&self, user: &User, page: Page) -> Result<Listing<AppView>, Error> {
         let pool = self.0.store.pool();
         let viewer = (!user.is_superuser).then_some(user.id);
-        let total = apps::count(pool, viewer).await?;
         let apps = apps::list(pool, viewer, page).await?;
-        let ids: Vec<AppId> = apps.iter().map(|app| app.id).collect();
+        let Listing { total, entries } = Listing::of(page, apps, apps::count(pool, viewer)).await?;
+        let ids: Vec<AppId> = entries.iter().map(|app| app.id).collect();
         let mut formations = formations::of_apps(pool, &ids).await?;
-        let entries = apps.into_iter().map(|app| {
+        let entries = entries.into_iter().map(|app| {
             let formation = formations.remove(&app.id).unwrap_or_default();
             self.view(app, formation)
         });

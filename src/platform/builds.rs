@@ -33,7 +33,8 @@ impl Platform {
     /// An app's builds, newest first.
     pub async fn builds(&self, handle: &AppHandle, page: Page) -> Result<Listing<Build>, Error> {
         let (pool, app) = (self.0.store.pool(), handle.app().id);
-        Ok(Listing { total: builds::count(pool, app).await?, entries: builds::list(pool, app, page).await? })
+        let entries = builds::list(pool, app, page).await?;
+        Ok(Listing::of(page, entries, builds::count(pool, app)).await?)
     }
 
     /// One build of an app.

@@ -91,8 +91,8 @@ impl Platform {
     /// The user's own certificates in order of upload.
     pub async fn certificates(&self, user: &User, page: Page) -> Result<Listing<Certificate>, Error> {
         let pool = self.0.store.pool();
-        let total = certificates::count(pool, user.id).await?;
-        Ok(Listing { total, entries: certificates::list(pool, user.id, page).await? })
+        let entries = certificates::list(pool, user.id, page).await?;
+        Ok(Listing::of(page, entries, certificates::count(pool, user.id)).await?)
     }
 
     /// The user's own certificate of that common name.

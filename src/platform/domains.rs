@@ -13,7 +13,8 @@ impl Platform {
     /// An app's domains in the order in which they were added.
     pub async fn domains(&self, handle: &AppHandle, page: Page) -> Result<Listing<Domain>, Error> {
         let (pool, app) = (self.0.store.pool(), handle.app().id);
-        Ok(Listing { total: domains::count(pool, app).await?, entries: domains::list(pool, app, page).await? })
+        let entries = domains::list(pool, app, page).await?;
+        Ok(Listing::of(page, entries, domains::count(pool, app)).await?)
     }
 
     /// Attaches a domain to an app: from the return of this call on the router sends its requests there. A wildcard gets

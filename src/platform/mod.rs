@@ -7,6 +7,7 @@ mod access;
 mod accounts;
 mod apps;
 mod builds;
+mod callers;
 mod certificates;
 mod config_vars;
 pub mod deploy;
@@ -39,11 +40,12 @@ use crate::git::Repositories;
 use crate::logs::LogStore;
 use crate::model::{BuilderKey, Registration};
 use crate::rollout::Rollouts;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 pub use access::{Administrator, AppHandle, OwnerHandle};
 pub use apps::AppView;
 pub use builds::BuiltImage;
+pub use callers::Callers;
 pub use certificates::{NewCertificate, ServedCertificates};
 pub use config_vars::ConfigChange;
 pub use deploy::{Deployed, PushRequest};
@@ -83,6 +85,20 @@ pub struct Listing<T> {
     pub entries: Vec<T>,
 }
 
+impl<T> Listing<T> {
+    /// The window's entries and the size of the whole, which is counted only where the window does not tell.
+    async fn of(
+        page: Page,
+        entries: Vec<T>,
+        count: impl Future<Output = Result<i64, StoreError>>,
+    ) -> Result<Self, StoreError> {
+        let found = i64::try_from(entries.len()).unwrap_or(i64::MAX);
+        let is_end = found < page.limit && (found > 0 || page.offset == 0);
+        let total = if is_end { page.offset + found } else { count.await? };
+        Ok(Self { total, entries })
+    }
+}
+
 /// The verbs. Cheap to clone.
 #[derive(Clone)]
 pub struct Platform(Arc<Parts>);
@@ -111,6 +127,8 @@ pub struct Parts {
     pub stop: CancellationToken,
     /// What tasks of this process are working on; empty at the start.
     pub owned: OwnedOperations,
+    /// Whom tokens belong to, for a moment; empty at the start.
+    pub callers: Callers,
     /// What is remembered of failed logins; empty at the start.
     pub throttle: Throttle,
 }

@@ -10,7 +10,8 @@ impl Platform {
     /// Releases that were deployed, newest first.
     pub async fn releases(&self, handle: &AppHandle, page: Page) -> Result<Listing<Release>, Error> {
         let (pool, app) = (self.0.store.pool(), handle.app().id);
-        Ok(Listing { total: releases::count(pool, app).await?, entries: releases::list(pool, app, page).await? })
+        let entries = releases::list(pool, app, page).await?;
+        Ok(Listing::of(page, entries, releases::count(pool, app)).await?)
     }
 
     /// One release by its number.

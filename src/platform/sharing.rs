@@ -69,7 +69,8 @@ impl Platform {
 
     async fn accounts(&self, which: Which, page: Page) -> Result<Listing<User>, Error> {
         let pool = self.0.store.pool();
-        Ok(Listing { total: users::count(pool, which).await?, entries: users::list(pool, which, page).await? })
+        let entries = users::list(pool, which, page).await?;
+        Ok(Listing::of(page, entries, users::count(pool, which)).await?)
     }
 
     /// Makes somebody an administrator, or an ordinary user again. The last administrator may step down: whoever
@@ -80,6 +81,7 @@ impl Platform {
     pub async fn set_administrator(&self, by: &Administrator, name: &str, is_superuser: bool) -> Result<(), Error> {
         let user = known(&self.0.store, name).await?;
         users::set_superuser(self.0.store.pool(), user.id, is_superuser).await?;
+        self.0.callers.forget_all();
         self.tell_router(None).await;
         tracing::info!(user.name = %user.username, is_superuser, by = %by.user().username, "administrators changed");
         Ok(())

@@ -45,8 +45,8 @@ impl Platform {
     /// The user's keys in order of creation.
     pub async fn ssh_keys(&self, user: &User, page: Page) -> Result<Listing<SshKey>, Error> {
         let pool = self.0.store.pool();
-        let total = ssh_keys::count(pool, user.id).await?;
-        Ok(Listing { total, entries: ssh_keys::list(pool, user.id, page).await? })
+        let entries = ssh_keys::list(pool, user.id, page).await?;
+        Ok(Listing::of(page, entries, ssh_keys::count(pool, user.id)).await?)
     }
 
     /// Removes the user's key of that name; pushes with it are refused from now on.

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use super::passwords::{hash, verify};
 use super::{Error, Platform};
 use crate::model::{Registration, User, Username};
-use crate::store::StoreError;
 use crate::store::users::{self, NewUser, Which};
+use crate::store::{StoreError, digest};
 
 /// An account that somebody asks for.
 #[derive(Clone)]
@@ -70,7 +70,16 @@ impl Platform {
 
     /// Whose token this is.
     pub async fn user_for_token(&self, token: &str) -> Result<Option<User>, Error> {
-        Ok(users::by_token(self.0.store.pool(), token).await?)
+        let digest = digest(token);
+        let (known, seen) = self.0.callers.get(&digest);
+        if known.is_some() {
+            return Ok(known);
+        }
+        let user = users::by_token(self.0.store.pool(), token).await?;
+        if let Some(user) = &user {
+            self.0.callers.remember(seen, digest, user.clone());
+        }
+        Ok(user)
     }
 
     /// Whose SSH key has this fingerprint; `None` also for accounts that are switched off.

@@ -26,7 +26,7 @@ use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::git::Repositories;
 use crate::logs::{Collector, LogLimits, LogStore};
-use crate::platform::{OwnedOperations, Parts, Platform, PlatformSettings, ServedCertificates, Throttle};
+use crate::platform::{Callers, OwnedOperations, Parts, Platform, PlatformSettings, ServedCertificates, Throttle};
 use crate::rollout::{RolloutSettings, Rollouts};
 use crate::route::{self, Certificates, RouterConfig, Table};
 use crate::store::{Sealer, Store, random_hex, settings};
@@ -196,6 +196,7 @@ async fn compose(
         tracker: tracker.clone(),
         stop: stops.doors.clone(),
         owned: OwnedOperations::default(),
+        callers: Callers::default(),
         throttle: Throttle::default(),
     }))
 }

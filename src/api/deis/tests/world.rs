@@ -116,6 +116,7 @@ impl World {
             tracker,
             stop: stop.clone(),
             owned: crate::platform::OwnedOperations::default(),
+            callers: crate::platform::Callers::default(),
             throttle: crate::platform::Throttle::default(),
         });
         Self { router: crate::api::router(platform), engine, store, certificates, _stop: stop.drop_guard(), _dir: dir }
