@@ -5,6 +5,7 @@
 
 mod account;
 mod apps;
+mod certs;
 mod config;
 mod containers;
 mod deploy;
@@ -78,6 +79,9 @@ async fn story(generation: Generation, fixture: &str, web: &'static str) {
     deploy::push(&story).await;
     apps::open(&story).await;
     domains::add_and_remove(&story).await;
+    if generation == Generation::Second {
+        certs::add_and_remove(&story).await;
+    }
     config::change_a_running_app(&story).await;
     containers::scale(&story).await;
     containers::logs(&story).await;

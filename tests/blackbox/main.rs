@@ -15,6 +15,7 @@ mod domains;
 mod failures;
 mod lifecycle;
 mod no_failed_request;
+mod openapi;
 mod permissions;
 mod push;
 mod restart;

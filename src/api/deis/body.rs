@@ -7,13 +7,16 @@ use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use tokio::time::timeout;
 
 use super::error::{Error, FieldErrors};
 
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// One more than the greatest number that fits in 64 bits.
+const MAX_DIGITS: f64 = 18_446_744_073_709_551_616.0;
 
 /// The fields of a request. It has no `Debug`: passwords and config values are among them.
 #[derive(Default)]
@@ -84,8 +87,8 @@ impl Fields {
             None => return Ok(None),
             Some(Value::Null) => return Err(Problem::new(name, "This field may not be null.")),
             Some(Value::String(text)) => text.clone(),
-            Some(Value::Number(number)) if number.is_u64() => number.to_string(),
-            Some(Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
+            Some(Value::Number(number)) => digits(number).ok_or_else(|| Problem::new(name, "Not a valid string."))?,
+            Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
                 return Err(Problem::new(name, "Not a valid string."));
             }
         };
@@ -119,6 +122,17 @@ impl Fields {
             Some(Value::String(text)) => serde_json::from_str(text).map(Some).map_err(|_| not_a_map()),
             Some(_) => Err(not_a_map()),
         }
+    }
+}
+
+/// The digits of a whole number that is not negative, however it is written: `10`, `10.0` and `1e1` are one number in JSON.
+pub(super) fn digits(number: &Number) -> Option<String> {
+    match number.as_f64() {
+        _ if number.is_u64() => Some(number.to_string()),
+        Some(float) if float.fract() == 0.0 && (0.0..MAX_DIGITS).contains(&float) => {
+            Some(format!("{:.0}", float.abs()))
+        }
+        _ => None,
     }
 }
 
@@ -233,7 +247,7 @@ mod tests {
     #[test]
     fn texts_and_their_rules() {
         let fields = fields(
-            json!({"a": "x", "n": 5, "f": 1.5, "neg": -5, "t": true, "b": "", "z": null, "o": {}, "long": "é".repeat(5), "nul": "\0"}),
+            json!({"a": "x", "n": 5, "w": 50.0, "f": 1.5, "neg": -5, "t": true, "b": "", "z": null, "o": {}, "long": "é".repeat(5), "nul": "\0"}),
         );
         let check = |name: &'static str, expect: Result<&str, &str>| {
             let found = fields.required(name, 4);
@@ -241,6 +255,7 @@ mod tests {
         };
         check("a", Ok("x"));
         check("n", Ok("5"));
+        check("w", Ok("50"));
         check("f", Err("Not a valid string."));
         check("neg", Err("Not a valid string."));
         check("t", Err("Not a valid string."));

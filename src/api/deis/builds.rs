@@ -27,7 +27,7 @@ body! {
         text("image").required().max(IMAGE_MAX).says("The image's name; without a tag it is `latest`.").example("example/hello:1.0"),
         map("procfile", &Member::command()).says("The command of each process type. Without it the image's own command runs as `cmd`.")
             .example(json!({"web": "python -m http.server 5000"})),
-        text("sha").max(SHA_MAX).says("The commit that a builder made it of."),
+        text("sha").max(SHA_MAX).pattern("^[A-Za-z0-9]*$").says("The commit that a builder made it of."),
         dockerfile_field(),
 }
 

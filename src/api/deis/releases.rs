@@ -84,7 +84,9 @@ pub(super) async fn rollback(
 fn version(fields: &Fields) -> Result<Option<i64>, Error> {
     let number = match fields.value("version") {
         None => return Ok(None),
-        Some(Value::Number(number)) => number.as_i64(),
+        Some(Value::Number(number)) => {
+            number.as_i64().or_else(|| super::body::digits(number).and_then(|text| text.parse().ok()))
+        }
         Some(Value::String(text)) => text.trim().parse().ok(),
         Some(_) => None,
     };

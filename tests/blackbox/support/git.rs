@@ -65,10 +65,15 @@ impl Running {
     }
 
     /// Waits for the end.
-    pub async fn finish(mut self) -> Finished {
-        let ended = timeout(LIMIT, self.child.wait()).await;
+    pub async fn finish(self) -> Finished {
+        self.finish_within(LIMIT).await
+    }
+
+    /// Waits for the end of something that may take longer than a push.
+    pub async fn finish_within(mut self, limit: Duration) -> Finished {
+        let ended = timeout(limit, self.child.wait()).await;
         let Ok(status) = ended else {
-            panic!("{} takes longer than {} s:\n{}", self.what, LIMIT.as_secs(), self.output())
+            panic!("{} takes longer than {} s:\n{}", self.what, limit.as_secs(), self.output())
         };
         let status = status.expect("a child can be waited for");
         let took = self.began.elapsed();

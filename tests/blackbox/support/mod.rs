@@ -21,7 +21,7 @@ mod wait;
 pub use answer::Answer;
 pub use app::App;
 pub use cgroup::Bounds;
-pub use client::{Deis, Generation};
+pub use client::{Deis, Generation, prepared};
 pub use docker::{Container, Docker, Objects};
 pub use git::{Finished, Running};
 pub use key::{Key, KeyKind};

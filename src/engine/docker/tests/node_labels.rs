@@ -19,8 +19,10 @@ impl OwnEngine {
     fn start(folder: &Path, labels: &[&str]) -> Self {
         let at = |name: &str| folder.join(name);
         let log = std::fs::File::create(at("log")).unwrap();
-        let mut command = Command::new("dockerd");
-        command.arg("--host").arg(format!("unix://{}", at("sock").display()));
+        // Without networks it removes docker0, which is the bridge of this machine's engine: it gets a network namespace of
+        // its own.
+        let mut command = Command::new("unshare");
+        command.args(["--net", "dockerd"]).arg("--host").arg(format!("unix://{}", at("sock").display()));
         command.arg("--data-root").arg(at("data")).arg("--exec-root").arg(at("exec")).arg("--pidfile").arg(at("pid"));
         command.args(["--bridge", "none", "--iptables=false", "--ip6tables=false", "--storage-driver", "vfs"]);
         for label in labels {
