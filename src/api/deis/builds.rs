@@ -20,14 +20,18 @@ use crate::platform::{BuiltImage, Platform};
 pub(super) const IMAGE_MAX: usize = 256;
 /// Longest commit id.
 const SHA_MAX: usize = 40;
+/// What an image's name is made of.
+pub(super) const IMAGE: &str = "^[A-Za-z0-9][A-Za-z0-9._/:@-]*$";
+/// What a commit id is made of.
+pub(super) const COMMIT: &str = "^[A-Za-z0-9]*$";
 
 body! {
     /// An image to deploy.
     NewBuild:
-        text("image").required().max(IMAGE_MAX).says("The image's name; without a tag it is `latest`.").example("example/hello:1.0"),
+        text("image").required().max(IMAGE_MAX).pattern(IMAGE).says("The image's name; without a tag it is `latest`.").example("example/hello:1.0"),
         map("procfile", &Member::command()).says("The command of each process type. Without it the image's own command runs as `cmd`.")
             .example(json!({"web": "python -m http.server 5000"})),
-        text("sha").max(SHA_MAX).pattern("^[A-Za-z0-9]*$").says("The commit that a builder made it of."),
+        text("sha").max(SHA_MAX).pattern(COMMIT).says("The commit that a builder made it of."),
         dockerfile_field(),
 }
 

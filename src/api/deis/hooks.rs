@@ -46,8 +46,8 @@ body! {
     ReportedBuild:
         text("receive_user").required().max(TEXT_MAX).says("Who pushes.").example("bob"),
         text("receive_repo").required().max(TEXT_MAX).says("The app's name.").example("hello"),
-        text("image").required().max(builds::IMAGE_MAX).says("The image's name.").example("hello"),
-        text("sha").max(SHA_MAX).pattern("^[A-Za-z0-9]*$").says("The commit.").example("060da68f"),
+        text("image").required().max(builds::IMAGE_MAX).pattern(builds::IMAGE).says("The image's name.").example("hello"),
+        text("sha").max(SHA_MAX).pattern(builds::COMMIT).says("The commit.").example("060da68f"),
         map("procfile", &Member::command()).says("The command of each process type.")
             .example(json!({"web": "node server.js"})),
         builds::dockerfile_field(),
