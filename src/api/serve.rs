@@ -137,13 +137,17 @@ mod tests {
         let stop = CancellationToken::new();
         let api =
             Router::new().route("/", get(async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.ip().to_string()));
-        let serving = tokio::spawn(serve(listener, api, Duration::from_millis(200), stop.clone()));
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        timeout(Duration::from_secs(10), stream.read_to_string(&mut answer)).await.expect("it hangs up").unwrap();
-        stop.cancel();
-        timeout(Duration::from_secs(10), serving).await.expect("it stops").unwrap();
+        let client = async {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            timeout(Duration::from_secs(10), stream.read_to_string(&mut answer)).await.expect("it hangs up").unwrap();
+            stop.cancel();
+            answer
+        };
+        let serving = serve(listener, api, Duration::from_millis(200), stop.clone());
+        let both = async { tokio::join!(serving, client) };
+        let ((), answer) = timeout(Duration::from_secs(20), both).await.expect("it stops");
         answer
     }
 
