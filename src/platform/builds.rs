@@ -113,7 +113,10 @@ impl Platform {
     async fn fetch_image(&self, handle: &AppHandle, reference: &str) -> Result<Image, Error> {
         let image = match self.0.engine.pull_image(reference, &|_| {}).await {
             Ok(image) => image,
-            Err(pull) => self.0.engine.image(reference).await.map_err(|_| Error::from(pull))?,
+            Err(pull) => match self.0.engine.image(reference).await {
+                Ok(image) if is_named(&image, reference) => image,
+                _ => return Err(pull.into()),
+            },
         };
         refuse_foreign(handle, reference, image)
     }
@@ -123,6 +126,12 @@ impl Platform {
 fn refuse_foreign(handle: &AppHandle, reference: &str, image: Image) -> Result<Image, Error> {
     let is_foreign = image.labels.get(label::APP).is_some_and(|app| *app != handle.app().id.to_string());
     if is_foreign { Err(Error::DeployFailed(vec![format!("image {reference} does not exist")])) } else { Ok(image) }
+}
+
+/// Whether an image has that very name. An engine also finds one by the beginning of its id, which may be anybody's.
+fn is_named(image: &Image, reference: &str) -> bool {
+    let latest = is_untagged(reference).then(|| format!("{reference}:latest"));
+    reference.contains('@') || image.tags.iter().any(|tag| tag == reference || Some(tag) == latest.as_ref())
 }
 
 /// Whether a reference names neither a tag nor a digest; a port of the registry's host is neither.
@@ -169,6 +178,28 @@ mod tests {
         check(&"a".repeat(257), "", false);
         check("a", "abc/../x", false);
         check("a", &"a".repeat(41), false);
+    }
+
+    #[test]
+    fn an_image_that_was_found_by_its_id_is_not_named_so() {
+        let image = Image {
+            id: "sha256:cafe01".to_owned(),
+            tags: vec!["hello:latest".to_owned(), "registry.test:5000/a:1".to_owned()],
+            ports: Vec::new(),
+            labels: crate::engine::Labels::new(),
+            size_bytes: 1,
+        };
+        for (reference, expect) in [
+            ("hello", true),
+            ("hello:latest", true),
+            ("registry.test:5000/a:1", true),
+            ("registry.test:5000/a", false),
+            ("cafe01", false),
+            ("cafe", false),
+            ("sha256:cafe01", false),
+        ] {
+            assert_eq!(is_named(&image, reference), expect, "{reference}");
+        }
     }
 
     #[test]

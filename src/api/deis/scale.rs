@@ -22,8 +22,8 @@ impl PartialSchema for WantedCounts {
             "type": "object", "propertyNames": {"pattern": PROCESS_TYPE},
             "description": "How many containers of each process type there should be.",
             "additionalProperties": {"anyOf": [
-                {"type": "number", "exclusiveMinimum": -1, "exclusiveMaximum": 501, "description": "A fraction is dropped."},
-                {"type": "string", "pattern": r"^\s*(\+?0*([0-9]{1,2}|[1-4][0-9]{2}|500)|-0+)\s*$"},
+                {"type": "number", "minimum": -0.9, "exclusiveMaximum": 501, "description": "A fraction is dropped."},
+                {"type": "string", "pattern": r"^ *(\+?0*([0-9]{1,2}|[1-4][0-9]{2}|500)|-0+) *$"},
                 {"type": "boolean", "description": "One or none."},
             ]},
             "examples": [{"web": 2, "worker": 1}],
