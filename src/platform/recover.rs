@@ -104,7 +104,10 @@ impl Platform {
     async fn finish_all_destroying(&self) -> Result<(), Error> {
         for app in apps::destroying(self.0.store.pool()).await? {
             if operations::live_of(self.0.store.pool(), app.id).await?.is_none() {
-                self.finish_destroying(&app).await?;
+                // One that cannot go yet must hold up neither the others nor a start.
+                if let Err(error) = self.finish_destroying(&app).await {
+                    tracing::warn!(app.name = %app.name, error = ?error, "cannot remove all of a destroyed app yet");
+                }
             }
         }
         Ok(())
