@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::ca::CaBundle;
 use super::plan::SMALL_FILE_BYTES;
 use super::{BuildError, FingerprintKey, Plan, SlugStore, Stack};
-use crate::engine::{Engine, EngineError, Labels, LineSink, Resources, label, labels};
+use crate::engine::{Engine, EngineError, Labels, LineSink, Purpose, Resources, label, labels};
 use crate::git::Source;
 use crate::model::{App, AppId, BuildId, BuildKind, ConfigVars, OperationId, Procfile};
 
@@ -123,9 +123,9 @@ impl Builder {
         let wanted = labels([(label::SERVER, &self.server_id), (label::OPERATION, operation)]);
         let mut count = 0;
         for container in self.engine.containers(&wanted).await? {
-            // Instances inherit the labels of their image, and an image made by a commit may have an empty one of these.
-            let is_of_a_build = container.labels.get(label::OPERATION).is_some_and(|id| !id.is_empty());
-            if is_of_a_build && container.name.starts_with(CONTAINER_PREFIX) {
+            if matches!(container.purpose(), Some(Purpose::Operation(_)))
+                && container.name.starts_with(CONTAINER_PREFIX)
+            {
                 self.engine.remove_container(&container.id).await?;
                 count += 1;
             }

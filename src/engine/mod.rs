@@ -17,7 +17,7 @@ use futures_util::stream::BoxStream;
 
 pub use spec::{
     Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, EngineInfo, ExitStatus, Image, ImageBuild,
-    Labels, ListeningPort, LogOutput, Resources, label,
+    Labels, ListeningPort, LogOutput, Purpose, Resources, label,
 };
 
 /// What the engine could not do.
@@ -31,6 +31,14 @@ pub enum EngineError {
     NotFound {
         /// The image, container, network or volume.
         what: String,
+    },
+    /// A container needs the image or volume that was to be removed.
+    #[error("{what} is in use: {message}")]
+    InUse {
+        /// The image or volume.
+        what: String,
+        /// The engine's message, which names the container.
+        message: String,
     },
     /// The engine refused or failed; its own words.
     #[error("{action}: {message}")]
@@ -59,6 +67,20 @@ pub enum EngineError {
         /// Why it broke.
         source: std::io::Error,
     },
+}
+
+/// The outcome of a removal, when what somebody else's container uses may stay: it is logged, and clean-up removes it later.
+///
+/// # Errors
+/// Any but [`EngineError::InUse`].
+pub fn unless_in_use(removal: Result<(), EngineError>) -> Result<(), EngineError> {
+    match removal {
+        Err(error @ EngineError::InUse { .. }) => {
+            tracing::warn!(%error, "left where it is: a container that is not Slipway's uses it");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// A stream of chunks, as a tar archive travels to and from the engine.
@@ -105,6 +127,9 @@ pub trait Engine: Send + Sync {
     async fn tag_image(&self, reference: &str, new_reference: &str) -> Result<(), EngineError>;
 
     /// Forgets a name of an image, and the image with its last name.
+    ///
+    /// # Errors
+    /// [`EngineError::InUse`] when it is the last name and a container needs the image; it keeps its name then.
     async fn remove_image(&self, reference: &str) -> Result<(), EngineError>;
 
     /// Images that carry all of `labels`.

@@ -109,6 +109,31 @@ pub struct Container {
     pub ip: Option<IpAddr>,
 }
 
+/// What Slipway made a container for, with the id of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose<'a> {
+    /// To run an instance of a process type.
+    Instance(&'a str),
+    /// To run a one-off command.
+    OneOff(&'a str),
+    /// Work of an operation, such as a build.
+    Operation(&'a str),
+}
+
+impl Container {
+    /// What Slipway made it for; `None` when somebody else made it.
+    ///
+    /// Containers inherit the labels of their image, so that [`label::SERVER`] and [`label::APP`] do not tell: an operator
+    /// may look into an image of ours with a container of their own.
+    pub fn purpose(&self) -> Option<Purpose<'_>> {
+        let label = |name| self.labels.get(name).map(String::as_str).filter(|id| !id.is_empty());
+        label(label::INSTANCE)
+            .map(Purpose::Instance)
+            .or_else(|| label(label::ONE_OFF).map(Purpose::OneOff))
+            .or_else(|| label(label::OPERATION).map(Purpose::Operation))
+    }
+}
+
 /// An image as the engine has it.
 #[derive(Debug, Clone)]
 pub struct Image {

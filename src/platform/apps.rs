@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::operations::{Live, Progress};
 use super::{AppHandle, Error, Listing, OwnerHandle, Platform, names};
-use crate::engine::EngineError;
+use crate::engine::unless_in_use;
 use crate::model::{App, AppId, AppName, ConfigVars, Formation, Limits, OperationKind, ReleaseStatus, Step, User};
 use crate::release::Change;
 use crate::store::{Page, StoreError, apps, builds, configs, domains, formations, releases};
@@ -142,9 +142,6 @@ impl Platform {
         if reference.is_empty() {
             return Ok(());
         }
-        match self.0.engine.remove_image(reference).await {
-            Ok(()) | Err(EngineError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        Ok(unless_in_use(self.0.engine.remove_image(reference).await)?)
     }
 }

@@ -97,9 +97,10 @@ impl From<EngineError> for Error {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Unreachable(_) | EngineError::TimedOut { .. } => Self::Unavailable(error.to_string()),
-            EngineError::NotFound { .. } | EngineError::Refused { .. } | EngineError::BuildFailed(_) => {
-                Self::DeployFailed(vec![error.to_string()])
-            }
+            EngineError::NotFound { .. }
+            | EngineError::InUse { .. }
+            | EngineError::Refused { .. }
+            | EngineError::BuildFailed(_) => Self::DeployFailed(vec![error.to_string()]),
             EngineError::Io { .. } => Self::Internal(error.into()),
         }
     }

@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use tokio::time::timeout;
 
 use super::{Event, Progress, Rollouts, spec};
-use crate::engine::{Engine, EngineError, Labels, label};
+use crate::engine::{Container, Engine, EngineError, Labels, label, unless_in_use};
 use crate::model::{App, AppName, Instance, InstanceId};
 use crate::store::instances;
 
@@ -76,26 +76,33 @@ impl Rollouts {
         self.0.one_offs.end_all(app.id).await;
         let labels =
             crate::engine::labels([(label::SERVER, &self.0.settings.server_id), (label::APP, &app.id.to_string())]);
-        let containers = self.0.engine.containers(&labels).await?;
+        let containers = own_containers(&*self.0.engine, &labels).await?;
         let stops = containers.iter().map(|c| self.0.engine.stop_container(&c.id, self.0.settings.stop_grace));
         join_all(stops).await.into_iter().collect::<Result<(), _>>()?;
         remove_app_objects(&*self.0.engine, &labels).await?;
         self.0.engine.remove_network(&spec::app_network(app.id)).await?;
-        self.0.engine.remove_volume(&spec::cache_volume(app.id)).await
+        unless_in_use(self.0.engine.remove_volume(&spec::cache_volume(app.id)).await)
     }
 }
 
-/// Removes all containers and images that carry `labels`.
+/// Containers with `labels` that Slipway made.
+async fn own_containers(engine: &dyn Engine, labels: &Labels) -> Result<Vec<Container>, EngineError> {
+    let mut containers = engine.containers(labels).await?;
+    containers.retain(|container| container.purpose().is_some());
+    Ok(containers)
+}
+
+/// Removes all containers and images that carry `labels`. An image that somebody else's container uses is left.
 pub async fn remove_app_objects(engine: &dyn Engine, labels: &Labels) -> Result<(), EngineError> {
-    for container in engine.containers(labels).await? {
+    for container in own_containers(engine, labels).await? {
         engine.remove_container(&container.id).await?;
     }
     for image in engine.images(labels).await? {
         for tag in &image.tags {
-            engine.remove_image(tag).await?;
+            unless_in_use(engine.remove_image(tag).await)?;
         }
         if image.tags.is_empty() {
-            engine.remove_image(&image.id).await?;
+            unless_in_use(engine.remove_image(&image.id).await)?;
         }
     }
     Ok(())

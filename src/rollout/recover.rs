@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::probe::Probe;
 use super::{RolloutError, Rollouts, Target};
-use crate::engine::{ContainerState, EngineError, label};
+use crate::engine::{ContainerState, EngineError, Purpose, label};
 use crate::model::{App, AppId, Instance, InstanceId, InstanceState, OperationId};
 use crate::store::{StoreError, apps, builds, configs, domains, instances, operations, releases};
 
@@ -123,16 +123,13 @@ impl Rollouts {
         let live: HashSet<String> =
             operations::live(self.0.store.pool()).await?.into_iter().map(|o| o.id.to_string()).collect();
         for container in containers {
-            if container.labels.contains_key(label::ONE_OFF) {
-                continue;
-            }
-            let known = match (container.labels.get(label::INSTANCE), container.labels.get(label::OPERATION)) {
-                (Some(id), _) => match id.parse::<InstanceId>() {
+            let known = match container.purpose() {
+                Some(Purpose::Instance(id)) => match id.parse::<InstanceId>() {
                     Ok(id) => instances::get(self.0.store.pool(), id).await?.is_some(),
                     Err(_) => false,
                 },
-                (None, Some(operation)) => live.contains(operation),
-                (None, None) => true,
+                Some(Purpose::Operation(operation)) => live.contains(operation),
+                Some(Purpose::OneOff(_)) | None => true,
             };
             if !known {
                 tracing::info!(container.name = %container.name, "removing a container that nothing accounts for");

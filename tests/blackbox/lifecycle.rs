@@ -164,6 +164,31 @@ async fn destroying_an_app_removes_all_of_it_and_frees_its_name() {
 }
 
 #[tokio::test]
+async fn a_container_that_is_not_slipways_survives_the_app_whose_image_it_uses() {
+    let server = Slipway::start().await;
+    let owner = server.owner().await;
+    let (app, repo) = owner.serving("docker-web").await;
+    let id = server.rows("SELECT id FROM apps").await.remove(0);
+    let objects = objects_of(server.docker(), &id).await;
+    let image = server.rows("SELECT engine_image FROM builds").await.remove(0);
+    let visitor = server.docker().run_foreign(&image, &objects.networks[0]).await;
+
+    owner.delete(&app.path("")).await.expect(204);
+    let left = objects_of(server.docker(), &id).await;
+    assert_eq!((&left.containers, &left.images), (&vec![visitor.clone()], &objects.images), "only what it needs stays");
+    assert!(left.networks.is_empty() && left.volumes.is_empty(), "{left:?}");
+    assert_eq!(server.rows("SELECT id FROM apps").await, Vec::<String>::new());
+
+    // A start takes it for nobody's leftover, and another app of that name works beside it.
+    server.stop().await;
+    server.restart().await;
+    assert!(server.docker().containers(&[&format!("io.slipway.app={id}")]).await[0].is_running);
+    owner.post("/apps", &json!({ "id": app.name })).await.expect(201);
+    app.push(&repo).await.succeeded();
+    server.docker().remove(&visitor).await;
+}
+
+#[tokio::test]
 async fn a_slug_that_another_app_shares_outlives_the_one_that_is_destroyed() {
     let server = Slipway::start().await;
     let owner = server.owner().await;

@@ -44,6 +44,20 @@ impl Act {
         tokio::time::timeout(limit, call).await.map_err(|_| self.timed_out(limit))
     }
 
+    /// As [`Act::within`], for removals: the engine answers 409 when a container needs the thing.
+    pub(super) async fn removal<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<(), EngineError> {
+        self.raw_within(limit, call).await?.map(drop).map_err(|error| match error {
+            Error::DockerResponseServerError { status_code: 409, message } => {
+                EngineError::InUse { what: self.what.clone(), message: message.trim().to_owned() }
+            }
+            other => self.failed(other),
+        })
+    }
+
     pub(super) fn timed_out(&self, limit: Duration) -> EngineError {
         EngineError::TimedOut { action: self.action(), limit }
     }

@@ -77,7 +77,7 @@ impl Docker {
     pub(super) async fn untag(&self, reference: &str) -> Result<(), EngineError> {
         let act = Act::on("removing", "image", reference);
         let removal = self.client.remove_image(reference, None::<RemoveImageOptions>, None);
-        unless_gone(act.within(TRANSFER_LIMIT, removal).await.map(drop))
+        unless_gone(act.removal(TRANSFER_LIMIT, removal).await)
     }
 
     pub(super) async fn list_images(&self, labels: &Labels) -> Result<Vec<Image>, EngineError> {

@@ -5,8 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::Ipv4Addr;
 
 use bollard::errors::Error;
-use bollard::models::{Ipam, IpamConfig, Network, NetworkCreateRequest, VolumeCreateRequest};
-use bollard::query_parameters::{ListNetworksOptionsBuilder, RemoveVolumeOptions};
+use bollard::models::{Ipam, IpamConfig, Network, NetworkCreateRequest, NetworkDisconnectRequest, VolumeCreateRequest};
+use bollard::query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilder, RemoveVolumeOptions};
 
 use super::act::Act;
 use super::{CALL_LIMIT, Docker, label_filter, unless_gone};
@@ -90,8 +90,23 @@ impl Docker {
         for network in self.all_networks(&HashMap::new()).await? {
             if network.name.as_deref() == Some(name) {
                 let id = network.id.unwrap_or_default();
+                self.disconnect_all(&act, &id).await?;
                 unless_gone(act.within(CALL_LIMIT, self.client.remove_network(&id)).await)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Takes out of a network whoever is still in it: somebody may have joined a container of theirs.
+    async fn disconnect_all(&self, act: &Act, id: &str) -> Result<(), EngineError> {
+        let inspection = self.client.inspect_network(id, None::<InspectNetworkOptions>);
+        let network = match act.within(CALL_LIMIT, inspection).await {
+            Err(EngineError::NotFound { .. }) => return Ok(()),
+            network => network?,
+        };
+        for container in network.containers.unwrap_or_default().into_keys() {
+            let request = NetworkDisconnectRequest { container, force: Some(true) };
+            unless_gone(act.within(CALL_LIMIT, self.client.disconnect_network(id, request)).await)?;
         }
         Ok(())
     }
@@ -113,7 +128,7 @@ impl Docker {
 
     pub(super) async fn drop_volume(&self, name: &str) -> Result<(), EngineError> {
         let act = Act::on("removing", "volume", name);
-        unless_gone(act.within(CALL_LIMIT, self.client.remove_volume(name, None::<RemoveVolumeOptions>)).await)
+        unless_gone(act.removal(CALL_LIMIT, self.client.remove_volume(name, None::<RemoveVolumeOptions>)).await)
     }
 }
 

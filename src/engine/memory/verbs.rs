@@ -78,7 +78,7 @@ impl Engine for Memory {
         let mut world = self.world();
         if let Some(user) = world.containers.values().find(|entry| entry.spec.image == reference) {
             let message = format!("container {} uses it", user.spec.name);
-            return Err(EngineError::Refused { action: format!("removing image {reference}"), message });
+            return Err(EngineError::InUse { what: format!("image {reference}"), message });
         }
         world.images.remove(reference);
         Ok(())

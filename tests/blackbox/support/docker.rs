@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use bollard::errors::Error;
+use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::{
     BuildImageOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
     ListImagesOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
@@ -119,6 +120,20 @@ impl Docker {
     pub async fn remove(&self, container: &str) {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         gone(self.client.remove_container(container, Some(options)).await);
+    }
+
+    /// `docker run -d --network NETWORK IMAGE sleep 1000`; yields the container's id.
+    pub async fn run_foreign(&self, image: &str, network: &str) -> String {
+        let body = ContainerCreateBody {
+            image: Some(image.to_owned()),
+            entrypoint: Some(vec!["sleep".to_owned()]),
+            cmd: Some(vec!["1000".to_owned()]),
+            host_config: Some(HostConfig { network_mode: Some(network.to_owned()), ..HostConfig::default() }),
+            ..ContainerCreateBody::default()
+        };
+        let id = self.client.create_container(None, body).await.expect("the engine creates a container").id;
+        self.client.start_container(&id, None).await.expect("it starts");
+        id
     }
 
     /// Builds an image from a sample app by the engine alone, as if it came from elsewhere.

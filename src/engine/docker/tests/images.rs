@@ -30,7 +30,7 @@ async fn images_are_imported_named_and_forgotten() {
     assert_eq!(corner.run(&spec).await.1, ["default"]);
 
     let used = corner.docker.remove_image(&other).await.unwrap_err();
-    assert!(matches!(used, EngineError::Refused { .. }), "{used:?}");
+    assert!(matches!(used, EngineError::InUse { .. }), "{used:?}");
 }
 
 #[tokio::test]
