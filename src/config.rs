@@ -11,6 +11,7 @@ mod tests;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -87,6 +88,12 @@ pub struct Config {
     pub build_pids: i64,
     /// How long a build may take.
     pub build_timeout: Duration,
+    /// How many builds go on at once.
+    pub build_concurrency: NonZeroUsize,
+    /// Largest image that a Dockerfile may build, in bytes.
+    pub build_image_bytes: u64,
+    /// Free disk space in bytes below which no build begins. May be zero.
+    pub min_free_disk_bytes: u64,
     /// How long a new instance may take until it is healthy.
     pub boot_timeout: Duration,
     /// How long requests may go on at an instance that is being replaced. May be zero.

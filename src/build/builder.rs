@@ -1,5 +1,6 @@
 //! The builder: what every build shares, whichever way it goes.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +8,9 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
 use super::ca::CaBundle;
-use super::plan::SMALL_FILE_BYTES;
-use super::{BuildError, FingerprintKey, Plan, SlugStore, Stack};
+use super::plan::{Recipe, SMALL_FILE_BYTES};
+use super::queue::Queue;
+use super::{BuildError, BuildLogs, FingerprintKey, Plan, SlugStore, Stack};
 use crate::engine::{Engine, EngineError, Labels, LineSink, Purpose, Resources, label, labels};
 use crate::git::Source;
 use crate::model::{App, AppId, BuildId, BuildKind, ConfigVars, OperationId, Procfile};
@@ -30,10 +32,18 @@ pub struct BuildSettings {
     pub time_limit: Duration,
     /// Largest slug in bytes, compressed.
     pub slug_bytes: u64,
+    /// Largest image that a Dockerfile may build, in bytes, with the layers of its base.
+    pub image_bytes: u64,
+    /// Free disk space below which no build begins, in bytes; 0 asks for none.
+    pub min_free_bytes: u64,
+    /// How many builds go on at once; the others wait for their turn.
+    pub at_once: NonZeroUsize,
     /// Certificates that builds trust beside the usual ones.
     pub ca_bundle: Option<PathBuf>,
     /// Where slugs are kept.
     pub slugs: SlugStore,
+    /// Where the logs of builds are kept.
+    pub logs: BuildLogs,
     /// What slugs are built and run on.
     pub stack: Stack,
     /// Keys the digests that config values go into.
@@ -49,7 +59,7 @@ pub struct BuildRequest {
     pub build_id: BuildId,
     /// The operation that it is part of; its containers carry this as a label.
     pub operation: OperationId,
-    /// What is built.
+    /// What is built: the source of the plan.
     pub source: Arc<Source>,
     /// The app's config: a slug build sees all of it, a Dockerfile what it declares with `ARG`.
     pub config: ConfigVars,
@@ -78,13 +88,15 @@ pub struct Builder {
     pub(super) settings: BuildSettings,
     pub(super) server_id: String,
     pub(super) tasks: TaskTracker,
+    queue: Queue,
 }
 
 impl Builder {
     /// A builder whose objects in the engine carry `server_id`. Clean-up that outlives a cancelled build runs on
     /// `tasks`: wait for it before the runtime ends.
     pub fn new(engine: Arc<dyn Engine>, settings: BuildSettings, server_id: String, tasks: TaskTracker) -> Self {
-        Self { engine, settings, server_id, tasks }
+        let queue = Queue::new(settings.at_once);
+        Self { engine, settings, server_id, tasks, queue }
     }
 
     /// Where slugs are kept.
@@ -92,7 +104,12 @@ impl Builder {
         &self.settings.slugs
     }
 
-    /// Builds an image by `plan`; output goes to `on_line` as it arrives, each phase with its duration.
+    /// Where the logs of builds are kept.
+    pub fn logs(&self) -> &BuildLogs {
+        &self.settings.logs
+    }
+
+    /// Builds an image by `plan`, when its turn has come; output goes to `on_line` as it arrives, each phase with its duration.
     ///
     /// Cancelled by dropping the future: its containers are removed then, by tasks of their own.
     ///
@@ -100,13 +117,15 @@ impl Builder {
     /// [`BuildError::is_fault_of_source`] tells whose fault it is; what the build itself said went to `on_line` before.
     /// Nothing is left behind but the build cache, and a slug that no image was made of.
     pub async fn build(&self, request: &BuildRequest, plan: &Plan, on_line: LineSink<'_>) -> Result<Built, BuildError> {
+        let _turn = self.queue.turn(on_line).await;
+        self.check_space().await?;
         let limit = self.settings.time_limit;
         let built = async {
-            match plan {
-                Plan::Dockerfile { dockerfile, procfile } => {
-                    self.build_dockerfile(request, dockerfile, procfile.as_ref(), on_line).await
+            match &plan.recipe {
+                Recipe::Dockerfile(dockerfile) => {
+                    self.build_dockerfile(request, dockerfile, plan.procfile.as_ref(), on_line).await
                 }
-                Plan::Slug { procfile } => self.build_slug(request, procfile.as_ref(), on_line).await,
+                Recipe::Slug(buildpacks) => self.build_slug(request, buildpacks, plan.procfile.as_ref(), on_line).await,
             }
         };
         tokio::time::timeout(limit, built).await.unwrap_or(Err(BuildError::TimedOut { limit }))
@@ -163,13 +182,9 @@ impl Builder {
     }
 
     /// Reads a small file of the source, off the runtime's own threads.
-    pub(super) async fn source_file(
-        &self,
-        source: &Arc<Source>,
-        path: &'static str,
-    ) -> Result<Option<Vec<u8>>, BuildError> {
-        let source = Arc::clone(source);
-        self.blocking("reading the repository", move || Ok(source.file(path, SMALL_FILE_BYTES)?)).await
+    pub(super) async fn source_file(&self, source: &Arc<Source>, path: &str) -> Result<Option<Vec<u8>>, BuildError> {
+        let (source, path) = (Arc::clone(source), path.to_owned());
+        self.blocking("reading the repository", move || Ok(source.file(&path, SMALL_FILE_BYTES)?)).await
     }
 
     /// Runs work that blocks on a thread of its own, which shutdown waits for.

@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
 
 use super::builder::{BuildRequest, Built, cache_volume, container_name};
+use super::buildpack_list::Buildpacks;
 use super::ca;
 use super::output::{Phase, size, trouble};
 use super::scratch::Scratch;
@@ -40,6 +41,7 @@ impl Builder {
     pub(super) async fn build_slug(
         &self,
         request: &BuildRequest,
+        buildpacks: &Buildpacks,
         procfile: Option<&Procfile>,
         on_line: LineSink<'_>,
     ) -> Result<Built, BuildError> {
@@ -48,14 +50,7 @@ impl Builder {
         let rules = Slugignore::parse(&rules)?;
         self.stack_image_id(self.settings.stack.build_image()).await?;
         self.stack_image_id(self.settings.stack.run_image()).await?;
-        if request.config.contains_key("BUILDPACK_URL") {
-            trouble(
-                on_line,
-                "BUILDPACK_URL is set, but this server builds with its own buildpacks only: it is ignored.",
-            );
-        }
-
-        let container = self.builder_container(request).await?;
+        let container = self.builder_container(request, buildpacks).await?;
         self.fill(&container, request).await?;
         let app_type = self.compile(&container, on_line).await?;
         let packed = self.fetch(&container, rules).await?;
@@ -79,7 +74,7 @@ impl Builder {
     }
 
     /// Creates the builder with the app's cache.
-    async fn builder_container(&self, request: &BuildRequest) -> Result<Scratch, BuildError> {
+    async fn builder_container(&self, request: &BuildRequest, buildpacks: &Buildpacks) -> Result<Scratch, BuildError> {
         let cache = cache_volume(request.app.id);
         if request.no_cache {
             self.engine.remove_volume(&cache).await?;
@@ -89,7 +84,7 @@ impl Builder {
         let mut spec = ContainerSpec {
             name: container_name(request.build_id, "compile"),
             image: self.settings.stack.build_image(),
-            command: Some(buildpacks::ORDER.map(str::to_owned).to_vec()),
+            command: Some(buildpacks.arguments()),
             env: [
                 ("STACK", STACK_NAME),
                 ("SOURCE_VERSION", request.source.commit()),

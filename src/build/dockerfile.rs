@@ -1,4 +1,4 @@
-//! Builds by the Dockerfile at the root of the tree.
+//! Builds by a Dockerfile.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,8 +10,8 @@ use super::builder::{BuildRequest, Built};
 use super::ca::with_ca;
 use super::dockerignore::{DOCKERIGNORE, Dockerignore};
 use super::instructions::{declared_args, exposed_ports};
-use super::output::{Phase, detail};
-use super::plan::DOCKERFILE;
+use super::output::{Phase, detail, size};
+use super::plan::{DOCKERFILE, Dockerfile};
 use super::{BuildError, Builder};
 use crate::engine::{ByteStream, EngineError, ImageBuild, LineSink, byte_stream, small_archive};
 use crate::git::SourceOptions;
@@ -27,7 +27,7 @@ impl Builder {
     pub(super) async fn build_dockerfile(
         &self,
         request: &BuildRequest,
-        dockerfile: &str,
+        dockerfile: &Dockerfile,
         procfile: Option<&Procfile>,
         on_line: LineSink<'_>,
     ) -> Result<Built, BuildError> {
@@ -37,13 +37,14 @@ impl Builder {
         let target = self.target(request);
         let build = ImageBuild {
             tag: target.reference.clone(),
-            dockerfile: DOCKERFILE.to_owned(),
-            args: build_args(dockerfile, &request.config, request.source.commit()),
+            dockerfile: dockerfile.path.clone(),
+            target: dockerfile.target.clone(),
+            args: build_args(&dockerfile.text, &request.config, request.source.commit()),
             labels: target.labels,
             resources,
             no_cache: request.no_cache,
         };
-        let phase = Phase::begin(on_line, "Building image with the Dockerfile");
+        let phase = Phase::begin(on_line, &title(dockerfile));
         let was_killed = AtomicBool::new(false);
         let indented = |line: &str| {
             was_killed.fetch_or(tells_of_a_kill(line), Ordering::Relaxed);
@@ -55,6 +56,7 @@ impl Builder {
             }
             built => built?,
         };
+        self.refuse_large(&target.reference, image.size_bytes).await?;
         phase.done();
         if let Some(procfile) = procfile {
             Phase::begin(on_line, "Discovering process types");
@@ -65,25 +67,40 @@ impl Builder {
             engine_image: target.reference,
             slug: None,
             procfile: procfile.cloned().unwrap_or_default(),
-            port: port(dockerfile, &image.ports),
+            port: port(&dockerfile.text, &image.ports),
         })
     }
 
+    /// An image that is too large goes again.
+    async fn refuse_large(&self, reference: &str, bytes: i64) -> Result<(), BuildError> {
+        let (bytes, limit) = (bytes.unsigned_abs(), self.settings.image_bytes);
+        if bytes <= limit {
+            return Ok(());
+        }
+        self.engine.remove_image(reference).await?;
+        Err(BuildError::ImageTooLarge { size: size(bytes), limit: size(limit) })
+    }
+
     /// The build context: the tree without what `.dockerignore` lists, and the Dockerfile as it is to be built.
-    async fn context(&self, request: &BuildRequest, dockerfile: &str) -> Result<ByteStream, BuildError> {
-        let rules = self.source_file(&request.source, DOCKERIGNORE).await?.unwrap_or_default();
+    async fn context(&self, request: &BuildRequest, dockerfile: &Dockerfile) -> Result<ByteStream, BuildError> {
+        // A Dockerfile may have rules of its own: <https://docs.docker.com/build/concepts/context/#filename-and-location>
+        let own = format!("{}{DOCKERIGNORE}", dockerfile.path);
+        let rules = match self.source_file(&request.source, &own).await? {
+            Some(rules) => rules,
+            None => self.source_file(&request.source, DOCKERIGNORE).await?.unwrap_or_default(),
+        };
         let rules = Dockerignore::parse(&rules)
             .map_err(|error| BuildError::Refused(format!("{error}: correct it, commit and push again.")))?;
-        let dockerfile = match self.ca_bundle().await? {
-            Some(bundle) => with_ca(dockerfile, &bundle.ensure_image(&*self.engine).await?),
-            None => dockerfile.to_owned(),
+        let text = match self.ca_bundle().await? {
+            Some(bundle) => with_ca(&dockerfile.text, &bundle.ensure_image(&*self.engine).await?),
+            None => dockerfile.text.clone(),
         };
-        let mut head = small_archive([(Path::new(DOCKERFILE), 0o644, dockerfile.as_bytes())], 0)
+        let mut head = small_archive([(Path::new(&dockerfile.path), 0o644, text.as_bytes())], 0)
             .map_err(BuildError::io("packing the Dockerfile"))?;
         head.truncate(head.len() - TAR_END_BYTES);
         // The files that steer a build are always sent, as Docker does; the Dockerfile has been, just now.
-        let include =
-            move |path: &str, _is_dir: bool| path != DOCKERFILE && (path == DOCKERIGNORE || !rules.excludes(path));
+        let sent = dockerfile.path.clone();
+        let include = move |path: &str, _is_dir: bool| path != sent && (path == DOCKERIGNORE || !rules.excludes(path));
         let tree = request.source.tar_stream(SourceOptions::default(), include);
         Ok(Box::pin(byte_stream(head).chain(tree)))
     }
@@ -98,6 +115,15 @@ impl Builder {
             "Correct the Dockerfile, try it with 'docker build .', commit and push again."
         };
         BuildError::Failed { stage: "The Dockerfile build".into(), status, hint: hint.into() }
+    }
+}
+
+/// `Building image with the Dockerfile`, or with another file, up to another stage.
+fn title(dockerfile: &Dockerfile) -> String {
+    let file = if dockerfile.path == DOCKERFILE { "the Dockerfile" } else { &dockerfile.path };
+    match &dockerfile.target {
+        Some(target) => format!("Building image with {file}, stage {target}"),
+        None => format!("Building image with {file}"),
     }
 }
 

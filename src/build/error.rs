@@ -43,6 +43,26 @@ pub enum BuildError {
         /// The limit in bytes.
         limit_bytes: u64,
     },
+    /// The disk has no room for a build.
+    #[error(
+        "there is too little room on the server's disk to build: {free} are free in {place}, {missing} are missing"
+    )]
+    NoSpace {
+        /// Which folder.
+        place: String,
+        /// What there is.
+        free: String,
+        /// What it lacks.
+        missing: String,
+    },
+    /// The image is larger than images may be.
+    #[error("the image has {size}, and may have {limit}")]
+    ImageTooLarge {
+        /// Its size.
+        size: String,
+        /// The limit.
+        limit: String,
+    },
     /// What the builder left in `/app` cannot become a slug.
     #[error("the built tree cannot become a slug: {0}")]
     BadTree(String),
@@ -110,6 +130,12 @@ impl BuildError {
             Self::OutOfMemory { .. } => {
                 Some("Build with less parallelism, or ask the server's administrator for a higher build memory limit.")
             }
+            Self::NoSpace { .. } => {
+                Some("Its administrator types: slipway gc. Or sets SLIPWAY_MIN_FREE_DISK lower. Then push again.")
+            }
+            Self::ImageTooLarge { .. } => {
+                Some("Build in several stages and keep only the last one's files, then commit and push again.")
+            }
             Self::SlugTooLarge { .. } => {
                 Some("List what is not needed at run time in .slugignore, commit and push again.")
             }
@@ -133,10 +159,14 @@ impl BuildError {
             | Self::TimedOut { .. }
             | Self::OutOfMemory { .. }
             | Self::SlugTooLarge { .. }
+            | Self::ImageTooLarge { .. }
             | Self::BadTree(_) => true,
-            Self::NoStack { .. } | Self::ImageLost { .. } | Self::Engine(_) | Self::Source(_) | Self::Io { .. } => {
-                false
-            }
+            Self::NoSpace { .. }
+            | Self::NoStack { .. }
+            | Self::ImageLost { .. }
+            | Self::Engine(_)
+            | Self::Source(_)
+            | Self::Io { .. } => false,
         }
     }
 

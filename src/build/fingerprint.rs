@@ -7,6 +7,7 @@ use sha2::Sha256;
 
 use super::builder::BuildRequest;
 use super::dockerfile::build_args;
+use super::plan::Recipe;
 use super::{BuildError, Builder, Plan, buildpacks};
 use crate::engine::EngineError;
 
@@ -32,23 +33,30 @@ impl Builder {
         let mut parts = Parts::new(&self.settings.fingerprint_key);
         parts.add("app", &request.app.id.to_string());
         parts.add("tree", request.source.tree());
-        match plan {
-            Plan::Dockerfile { dockerfile, .. } => {
+        match &plan.recipe {
+            Recipe::Dockerfile(dockerfile) => {
                 parts.add("kind", "dockerfile");
+                parts.add("path", &dockerfile.path);
+                parts.add("target", dockerfile.target.as_deref().unwrap_or_default());
+                for name in &dockerfile.secrets {
+                    parts.add("secret", name);
+                    parts.add("value", &request.config.get(name).map(ToString::to_string).unwrap_or_default());
+                }
                 if let Some(bundle) = self.ca_bundle().await? {
                     parts.add("ca", &bundle.digest());
                 }
-                for (name, value) in build_args(dockerfile, &request.config, request.source.commit()) {
+                for (name, value) in build_args(&dockerfile.text, &request.config, request.source.commit()) {
                     parts.add("arg", &name);
                     parts.add("value", &value);
                 }
             }
-            Plan::Slug { .. } => {
+            Recipe::Slug(chosen) => {
                 parts.add("kind", "slug");
                 for image in [self.settings.stack.build_image(), self.settings.stack.run_image()] {
                     parts.add("stack", &self.stack_image_id(image).await?);
                 }
                 parts.add("buildpacks", &buildpacks::digest());
+                parts.add("chosen", &format!("{chosen:?}"));
                 for (name, value) in &request.config {
                     parts.add("config", name);
                     parts.add("value", &value.to_string());

@@ -2,7 +2,11 @@
 //!
 //! [`plan()`] decides how and refuses what cannot work; [`Builder`] does it, within limits, and leaves nothing behind.
 
+mod app_json;
+mod build_file;
+mod build_logs;
 mod builder;
+mod buildpack_list;
 mod buildpacks;
 mod ca;
 mod compile;
@@ -16,15 +20,19 @@ mod instructions;
 mod output;
 mod plan;
 mod processes;
+mod queue;
 mod restamp;
 mod scratch;
 mod slug;
 mod slugignore;
 mod slugs;
+mod space;
 mod stack;
 #[cfg(test)]
 mod tests;
 
+pub use app_json::{AppJson, EnvVar, Scripts};
+pub use build_logs::{BuildLogWriter, BuildLogs};
 pub use builder::{BuildRequest, BuildSettings, Builder, Built};
 pub use error::BuildError;
 pub use fingerprint::FingerprintKey;

@@ -1,45 +1,112 @@
 //! What a tree is built with, and what can be refused before anything is started.
 
-use super::BuildError;
+use std::sync::Arc;
+
+use super::build_file::{BUILD_FILE, BuildFile, Way};
+use super::{AppJson, BuildError, buildpack_list::Buildpacks};
 use crate::git::Source;
-use crate::model::Procfile;
+use crate::model::{BuildKind, ConfigVars, Procfile};
 
 /// The file that makes a tree a Dockerfile build, at its root.
 pub(super) const DOCKERFILE: &str = "Dockerfile";
 const PROCFILE: &str = "Procfile";
+const APP_JSON: &str = "app.json";
 
 /// Largest Dockerfile, Procfile or ignore file that is read.
 pub(super) const SMALL_FILE_BYTES: u64 = 1 << 20;
 
 /// How a tree becomes an image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Plan {
-    /// By the Dockerfile at its root, which wins over everything else.
-    Dockerfile {
-        /// Its text.
-        dockerfile: String,
-        /// Commands that go before the image's own.
-        procfile: Option<Procfile>,
-    },
-    /// By the first buildpack that accepts it.
-    Slug {
-        /// Process types; where there is none, the buildpack may give some.
-        procfile: Option<Procfile>,
-    },
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What is built: the pushed tree, or the part of it that `slipway-build.toml` names.
+    pub source: Arc<Source>,
+    /// Process types: they go before an image's own command and before what a buildpack gives.
+    pub procfile: Option<Procfile>,
+    /// What the tree asks of the platform.
+    pub app_json: AppJson,
+    /// Which way it goes.
+    pub(super) recipe: Recipe,
 }
 
-/// Decides how `source` is built. Reads a few small files of the repository; starts nothing.
+/// The two ways.
+#[derive(Debug, Clone)]
+pub(super) enum Recipe {
+    Dockerfile(Dockerfile),
+    Slug(Buildpacks),
+}
+
+/// A Dockerfile and what it is built with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Dockerfile {
+    /// Where it lies in the tree.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+    /// The stage that becomes the image.
+    pub target: Option<String>,
+    /// Config vars that it may read as secrets.
+    pub secrets: Vec<String>,
+}
+
+impl Plan {
+    /// The kind of build that this plan leads to.
+    pub fn kind(&self) -> BuildKind {
+        match self.recipe {
+            Recipe::Dockerfile(_) => BuildKind::Dockerfile,
+            Recipe::Slug(_) => BuildKind::Slug,
+        }
+    }
+}
+
+/// Decides how `source` is built: a Dockerfile wins, unless the repository or the app asks for buildpacks. Reads a few
+/// small files of the repository; starts nothing.
 ///
 /// # Errors
-/// [`BuildError::Procfile`] names the line of a bad Procfile; [`BuildError::Refused`] for a Dockerfile that is no text.
-pub fn plan(source: &Source) -> Result<Plan, BuildError> {
+/// [`BuildError::Procfile`] names the line of a bad Procfile; [`BuildError::Refused`] the file or config var that says what
+/// cannot be.
+pub fn plan(source: &Arc<Source>, config: &ConfigVars) -> Result<Plan, BuildError> {
+    let wanted = BuildFile::read(source.file(BUILD_FILE, SMALL_FILE_BYTES)?.as_deref(), config)?;
+    let source = match &wanted.directory {
+        None => Arc::clone(source),
+        Some(directory) => Arc::new(source.subtree(directory)?.ok_or_else(|| {
+            BuildError::Refused(format!(
+                "There is no directory '{directory}' in this commit, which is what {BUILD_FILE} or the app's config asks to \
+                 be built: correct the path, commit and push again."
+            ))
+        })?),
+    };
     let procfile = match source.file(PROCFILE, SMALL_FILE_BYTES)? {
         Some(bytes) => Some(Procfile::parse(&bytes)?),
         None => None,
     };
-    let Some(dockerfile) = source.file(DOCKERFILE, SMALL_FILE_BYTES)? else { return Ok(Plan::Slug { procfile }) };
-    let dockerfile = String::from_utf8(dockerfile).map_err(|_| {
-        BuildError::Refused("The Dockerfile is not UTF-8 text: convert it, commit and push again.".into())
-    })?;
-    Ok(Plan::Dockerfile { dockerfile, procfile })
+    let app_json = match source.file(APP_JSON, SMALL_FILE_BYTES)? {
+        Some(bytes) => AppJson::parse(&bytes)
+            .map_err(|error| BuildError::Refused(format!("{error}: correct it, commit and push again.")))?,
+        None => AppJson::default(),
+    };
+    let recipe = match dockerfile(&source, &wanted)? {
+        Some(dockerfile) => Recipe::Dockerfile(dockerfile),
+        None => Recipe::Slug(Buildpacks::of(&source, &app_json, config)?),
+    };
+    Ok(Plan { source, procfile, app_json, recipe })
+}
+
+fn dockerfile(source: &Source, wanted: &BuildFile) -> Result<Option<Dockerfile>, BuildError> {
+    if wanted.builder == Some(Way::Buildpacks) {
+        return Ok(None);
+    }
+    let path = wanted.dockerfile.as_deref().unwrap_or(DOCKERFILE);
+    let Some(text) = source.file(path, SMALL_FILE_BYTES)? else {
+        if wanted.dockerfile.is_none() && wanted.builder.is_none() && wanted.target.is_none() {
+            return Ok(None);
+        }
+        return Err(BuildError::Refused(format!(
+            "There is no file '{path}' in this commit, which is what {BUILD_FILE} or the app's config asks to be built by: \
+             correct the path, commit and push again."
+        )));
+    };
+    let text = String::from_utf8(text)
+        .map_err(|_| BuildError::Refused(format!("{path} is not UTF-8 text: convert it, commit and push again.")))?;
+    let (target, secrets) = (wanted.target.clone(), wanted.secrets.clone());
+    Ok(Some(Dockerfile { path: path.to_owned(), text, target, secrets }))
 }

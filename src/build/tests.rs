@@ -1,6 +1,7 @@
 //! Builds against the real container engine. They need Docker and the stack: `slipway stack build`.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -43,8 +44,12 @@ impl World {
             pids: 512,
             time_limit: Duration::from_secs(300),
             slug_bytes: 500 << 20,
+            image_bytes: 10 << 30,
+            min_free_bytes: 1 << 20,
+            at_once: NonZeroUsize::MIN,
             ca_bundle: ca_bundle(),
             slugs: SlugStore::open(folder.path().join("slugs")).unwrap(),
+            logs: BuildLogs::open(folder.path().join("build-logs")).unwrap(),
             stack: Stack::default(),
             fingerprint_key: FingerprintKey([7; 32]),
         };
@@ -92,7 +97,7 @@ impl World {
 
     async fn build(&self, request: &BuildRequest) -> Result<Built, BuildError> {
         self.lines.lock().unwrap().clear();
-        let plan = plan(&request.source)?;
+        let plan = plan(&request.source, &request.config)?;
         self.builder.build(request, &plan, &|line| self.lines.lock().unwrap().push(line.to_owned())).await
     }
 
@@ -240,7 +245,7 @@ async fn a_slug_is_the_same_each_time_and_its_image_can_be_laid_again() {
     ];
     let mut request = world.commit(&files);
     request.config = [("TOKEN".to_owned(), text("a b"))].into();
-    let plan = plan(&request.source).unwrap();
+    let plan = plan(&request.source, &request.config).unwrap();
     let fingerprint = world.builder.fingerprint(&request, &plan).await.unwrap();
     let built = world.build(&request).await.unwrap();
     let output = world.output();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -285,6 +286,9 @@ impl Given {
             build_cpu_shares: self.get("build-cpu-shares", parse::number(2..=262_144))?,
             build_pids: self.get("build-pids", pids())?,
             build_timeout: self.get("build-timeout", parse::duration(second))?,
+            build_concurrency: self.maybe("build-concurrency", parse::count)?.unwrap_or_else(default_concurrency),
+            build_image_bytes: self.get("build-image-size", parse::size(1 << 20))?,
+            min_free_disk_bytes: self.get("min-free-disk", parse::size(0))?,
             boot_timeout: self.get("boot-timeout", parse::duration(second))?,
             drain_timeout: self.get("drain-timeout", parse::duration(no_time))?,
             stop_grace: self.get("stop-grace", parse::duration(no_time))?,
@@ -300,6 +304,12 @@ impl Given {
 /// 2 GiB, and at most half of the machine, so that the apps on it keep theirs.
 pub(super) fn default_build_memory(machine_bytes: Option<i64>) -> i64 {
     machine_bytes.map_or(2 << 30, |bytes| (bytes / 2).min(2 << 30))
+}
+
+/// Half of the processors: the apps on the machine keep the others.
+fn default_concurrency() -> NonZeroUsize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    NonZeroUsize::new(processors / 2).unwrap_or(NonZeroUsize::MIN)
 }
 
 /// Memory of this machine in bytes, where the kernel tells (proc(5), /proc/meminfo).

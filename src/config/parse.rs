@@ -1,6 +1,7 @@
 //! One parser per kind of value. Each says what is wrong as the end of a sentence: "'x' is not ...".
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -83,6 +84,11 @@ pub(super) fn number(bounds: RangeInclusive<i64>) -> impl Fn(&str) -> Result<i64
         Ok(number) if bounds.contains(&number) => Ok(number),
         _ => Err(format!("is not a whole number from {} to {}", bounds.start(), bounds.end())),
     }
+}
+
+/// How many of something, at least one.
+pub(super) fn count(text: &str) -> Result<NonZeroUsize, Problem> {
+    text.parse().map_err(|_| "is not a whole number from 1".to_owned())
 }
 
 /// Bytes, as a number with an optional unit; all units are powers of 1024, as the engine has it. Fits an `i64`.

@@ -156,6 +156,8 @@ pub struct ImageBuild {
     pub tag: String,
     /// Path of the Dockerfile in the context.
     pub dockerfile: String,
+    /// The stage that becomes the image; the last one when `None`.
+    pub target: Option<String>,
     /// Build arguments.
     pub args: BTreeMap<String, String>,
     /// Labels of the result.

@@ -130,6 +130,22 @@ impl Source {
         }
     }
 
+    /// The folder at `path` as a source of its own, of the same commit; `None` when there is no such folder.
+    ///
+    /// # Errors
+    /// [`GitError::Git`] when the repository cannot be read.
+    pub fn subtree(&self, path: &str) -> Result<Option<Self>, GitError> {
+        let opened = self.opened()?;
+        match self.root(&opened)?.get_path(Path::new(path)) {
+            Ok(entry) if entry.filemode() == MODE_FOLDER => {
+                Ok(Some(Self { tree: entry.id().to_string(), ..self.clone() }))
+            }
+            Ok(_) => Ok(None),
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(GitError::git("read the tree of", &self.repository)(error)),
+        }
+    }
+
     /// Paths of everything that is not a folder, in git's order. Bytes that are not UTF-8 are replaced.
     ///
     /// # Errors

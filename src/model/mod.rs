@@ -2,6 +2,7 @@
 
 mod app;
 mod build;
+mod build_record;
 mod certificate;
 mod config;
 mod domain;
@@ -17,6 +18,7 @@ mod user;
 
 pub use app::{APP_NAME_MAX, App, AppName, InvalidAppName};
 pub use build::{Build, BuildKind, BuildStatus, UnknownWord};
+pub use build_record::{BuildRecord, Phase, SourceKind};
 pub use certificate::{Certificate, CertificateName, InvalidCertificateName};
 pub use config::{Config, ConfigValue, ConfigVars, Limits};
 pub use domain::{Domain, DomainName, InvalidDomainName};

@@ -38,6 +38,11 @@ impl ProcessType {
         Self("run".to_owned())
     }
 
+    /// The type whose command has to succeed before a release serves (Heroku's release phase). It is declared as any other.
+    pub fn release() -> Self {
+        Self("release".to_owned())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -7,7 +7,7 @@ use super::{AppHandle, Error, Listing, OwnerHandle, Platform, names};
 use crate::engine::unless_in_use;
 use crate::model::{App, AppId, AppName, ConfigVars, Formation, Limits, OperationKind, ReleaseStatus, Step, User};
 use crate::release::Change;
-use crate::store::{Page, StoreError, apps, builds, configs, domains, formations, releases};
+use crate::store::{Page, StoreError, apps, build_records, builds, configs, domains, formations, releases};
 
 /// Tries at a generated name before giving up.
 const NAME_TRIES: usize = 100;
@@ -122,6 +122,10 @@ impl Platform {
         domains::delete_all(self.0.store.pool(), app.id).await?;
         self.refresh_certificates().await?;
         self.0.rollouts.destroy(app).await?;
+        for record in build_records::list(self.0.store.pool(), app.id, Page::ALL).await? {
+            let removed = self.0.builder.logs().remove(record.id);
+            removed.map_err(|error| Error::Internal(anyhow::Error::new(error).context("removing a build's log")))?;
+        }
         for build in builds::list(self.0.store.pool(), app.id, Page::ALL).await? {
             self.forget_image(&build.engine_image).await?;
             if let Some(slug) = &build.slug

@@ -4,8 +4,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::operations::{Live, Progress};
 use super::{AppHandle, Error, Listing, Platform};
+use crate::build::AppJson;
 use crate::engine::{Image, label};
-use crate::model::{Build, BuildId, BuildKind, OperationKind, Procfile, Release, Step};
+use crate::model::{Build, BuildId, BuildKind, OperationKind, Procfile, Release, SourceKind, Step};
 use crate::release::{Change, Parts};
 use crate::store::Page;
 use crate::store::builds::{self, BuildResult, NewBuild};
@@ -71,8 +72,24 @@ impl Platform {
         handle: &AppHandle,
         built: BuiltImage,
     ) -> Result<(Build, Release), Error> {
+        let id = BuildId::new();
+        let recorder = self.begin_record(handle, id, SourceKind::Image, &built.image).await?;
+        let out = recorder.listen(&Progress::none());
+        let outcome = self.deploy_image_as(live, handle, built, id, &out).await;
+        self.end_record(&recorder, &outcome).await;
+        outcome
+    }
+
+    async fn deploy_image_as(
+        &self,
+        live: &mut Live,
+        handle: &AppHandle,
+        built: BuiltImage,
+        id: BuildId,
+        out: &Progress,
+    ) -> Result<(Build, Release), Error> {
         live.journal.step(Step::Build).await?;
-        let (store, id) = (&self.0.store, BuildId::new());
+        let store = &self.0.store;
         // A name of our own: the release must still find this very image after the given name moved on.
         let short = id.to_string().replace('-', "");
         let engine_image = format!("slipway/app-{}:{}", handle.app().name, &short[..12]);
@@ -86,32 +103,35 @@ impl Platform {
             dockerfile: built.dockerfile.clone(),
         };
         builds::insert(store.pool(), id, &new).await?;
-        let image = self.fetch_built(handle, &built).await?;
+        out.line(&format!("-----> Fetching {}", built.image));
+        let image = self.fetch_built(handle, &built, out).await?;
         self.0.engine.tag_image(&image.id, &engine_image).await?;
         let port = if let [port] = image.ports[..] { Some(port) } else { None };
         let result = BuildResult { engine_image, fingerprint: None, slug: None, procfile: built.procfile, port };
         builds::succeed(store.pool(), id, &result).await?;
+        self.record_image(id, &result.engine_image, None).await?;
         let build = self.build_of(handle, id).await?;
         let summary = Change::Build { by: &handle.user().username, source: build.short_source() }.summary();
         let config = self.config(handle).await?.id;
         let parts = Parts { build: Some(id), config };
-        let released = self.release_and_roll_out(live, handle, parts, summary, &Progress::none()).await?;
+        let released = self.release_and_roll_out(live, handle, parts, summary, &AppJson::default(), out).await?;
         Ok((build, released.release))
     }
 
     /// The image by the tag that a Deis builder gives it, if the engine has that, else by its reference.
-    async fn fetch_built(&self, handle: &AppHandle, built: &BuiltImage) -> Result<Image, Error> {
+    async fn fetch_built(&self, handle: &AppHandle, built: &BuiltImage, out: &Progress) -> Result<Image, Error> {
         if !built.sha.is_empty() && is_untagged(&built.image) {
             let tagged = format!("{}:git-{}", built.image, built.sha);
             if let Ok(image) = self.0.engine.image(&tagged).await {
                 return refuse_foreign(handle, &tagged, image);
             }
         }
-        self.fetch_image(handle, &built.image).await
+        self.fetch_image(handle, &built.image, out).await
     }
 
-    async fn fetch_image(&self, handle: &AppHandle, reference: &str) -> Result<Image, Error> {
-        let image = match self.0.engine.pull_image(reference, &|_| {}).await {
+    async fn fetch_image(&self, handle: &AppHandle, reference: &str, out: &Progress) -> Result<Image, Error> {
+        let pulled = self.0.engine.pull_image(reference, &|line| out.line(&format!("       {line}"))).await;
+        let image = match pulled {
             Ok(image) => image,
             Err(pull) => match self.0.engine.image(reference).await {
                 Ok(image) if is_named(&image, reference) => image,

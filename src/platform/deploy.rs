@@ -1,18 +1,24 @@
 //! The sentence: build, then release, then rollout.
 
+mod build;
+mod cancel;
+mod record;
+mod release_phase;
+mod wishes;
+
 use std::sync::Arc;
 
+pub use cancel::RunningBuilds;
 use tokio_util::sync::CancellationToken;
 
 use super::operations::{Live, Progress};
 use super::{AppHandle, Error, Platform};
-use crate::build::{BuildRequest, Plan};
+use crate::build::AppJson;
 use crate::git::{self, Source};
-use crate::model::{App, Build, BuildId, BuildKind, Formation, OperationKind, Release, Step, User};
+use crate::model::{App, Build, BuildId, Formation, OperationKind, Release, SourceKind, Step, User};
 use crate::release::{self, Change, Contents, Parts};
 use crate::rollout::{Event, Scope, Target};
-use crate::store::builds::{self, BuildResult, NewBuild};
-use crate::store::{StoreError, configs, formations, releases};
+use crate::store::{StoreError, build_records, builds, configs, formations, releases};
 
 /// What a push brings.
 pub struct PushRequest {
@@ -73,75 +79,41 @@ impl Platform {
         cancel: &CancellationToken,
     ) -> Result<Release, Error> {
         refuse_moved_ref(push).await?;
+        let (id, cancel) = (BuildId::new(), cancel.child_token());
+        let recorder = self.begin_record(&push.handle, id, SourceKind::Commit, push.source.commit()).await?;
+        let outcome = self.deploy_as(live, push, id, &recorder.listen(out), &cancel).await;
+        self.end_record(&recorder, &outcome).await;
+        outcome
+    }
+
+    async fn deploy_as(
+        &self,
+        live: &mut Live,
+        push: &PushRequest,
+        id: BuildId,
+        out: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Release, Error> {
+        live.journal.step(Step::Build).await?;
+        let before = release::current(&self.0.store, push.handle.app().id).await?;
+        let plan = self.plan(push, &before.config).await?;
+        let config = self.wanted_config(&push.handle, &plan.app_json, out).await?;
+        let running = self.0.running_builds.enter(id, cancel.clone());
         let build = tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(Error::Cancelled),
-            build = self.build(live, push, out) => build?,
+            build = self.build(live, push, id, &plan, &config, out) => build?,
         };
-        let config = self.config(&push.handle).await?;
+        drop(running);
         let summary = Change::Build { by: &push.handle.user().username, source: build.short_source() }.summary();
         let parts = Parts { build: Some(build.id), config: config.id };
-        let released = self.release_and_roll_out(live, &push.handle, parts, summary, out).await?;
+        let released = self.release_and_roll_out(live, &push.handle, parts, summary, &plan.app_json, out).await?;
         let (app, version) = (push.handle.app(), released.release.version);
+        let is_first = before.release.build_id.is_none();
+        self.after_deploy(&target(app, &released)?, &plan.app_json.scripts, is_first, out).await;
         out.line(&format!("-----> done, {}:v{version} deployed to Slipway", app.name));
         out.line(&format!("       http://{}.{}{}", app.name, self.0.settings.domain, self.0.settings.url_suffix));
         Ok(released.release)
-    }
-
-    /// Source becomes an image, or the image of an earlier build of the same source is found to serve.
-    async fn build(&self, live: &mut Live, push: &PushRequest, out: &Progress) -> Result<Build, Error> {
-        live.journal.step(Step::Build).await?;
-        let (store, app) = (&self.0.store, push.handle.app());
-        let source = Arc::clone(&push.source);
-        let plan = tokio::task::spawn_blocking(move || crate::build::plan(&source)).await;
-        let plan = plan.map_err(|error| Error::Internal(error.into()))??;
-        let request = BuildRequest {
-            app: app.clone(),
-            build_id: BuildId::new(),
-            operation: live.operation().id.clone(),
-            source: Arc::clone(&push.source),
-            config: self.config(&push.handle).await?.values,
-            no_cache: push.no_cache,
-        };
-        let new = NewBuild {
-            app: app.id,
-            owner: push.handle.user().id,
-            kind: plan.kind(),
-            image: app.name.to_string(),
-            engine_image: String::new(),
-            commit: Some(push.source.commit().to_owned()),
-            dockerfile: String::new(),
-        };
-        builds::insert(store.pool(), request.build_id, &new).await?;
-        let result = self.image_for(&request, &plan, out).await?;
-        builds::succeed(store.pool(), request.build_id, &result).await?;
-        let build = builds::get(store.pool(), request.build_id).await?;
-        build.ok_or_else(|| Error::NotFound(format!("build {}", request.build_id)))
-    }
-
-    async fn image_for(&self, request: &BuildRequest, plan: &Plan, out: &Progress) -> Result<BuildResult, Error> {
-        let fingerprint = self.0.builder.fingerprint(request, plan).await?;
-        if !request.no_cache
-            && let Some(earlier) = builds::by_fingerprint(self.0.store.pool(), request.app.id, &fingerprint).await?
-            && self.0.builder.ensure_image(&earlier).await.is_ok()
-        {
-            out.line(&format!("-----> Nothing to build: same source and settings as {}", earlier.short_source()));
-            return Ok(BuildResult {
-                engine_image: earlier.engine_image,
-                fingerprint: Some(fingerprint),
-                slug: earlier.slug,
-                procfile: earlier.procfile,
-                port: earlier.port,
-            });
-        }
-        let built = self.0.builder.build(request, plan, &|line| out.line(line)).await?;
-        Ok(BuildResult {
-            engine_image: built.engine_image,
-            fingerprint: Some(fingerprint),
-            slug: built.slug,
-            procfile: built.procfile,
-            port: built.port,
-        })
     }
 
     /// Runs one change of an app's release that needs no build: `parts` says what the release is made of.
@@ -156,20 +128,22 @@ impl Platform {
         let change = async {
             let current = release::current(&self.0.store, handle.app().id).await?;
             let (parts, summary) = parts(&current, handle.user()).await?;
-            self.release_and_roll_out(&mut live, handle, parts, summary, out).await
+            self.release_and_roll_out(&mut live, handle, parts, summary, &AppJson::default(), out).await
         };
         let outcome = change.await;
         let outcome = self.undone_on_error(handle.app(), outcome).await;
         live.end(outcome).await
     }
 
-    /// Cuts the release and, if it has a build, rolls it out; without one it counts at once.
+    /// Cuts the release and, if it has a build, rolls it out; without one it counts at once. `wishes` are those of the tree
+    /// that was pushed, none for a release that no push makes.
     pub(super) async fn release_and_roll_out(
         &self,
         live: &mut Live,
         handle: &AppHandle,
         parts: Parts,
         summary: String,
+        wishes: &AppJson,
         out: &Progress,
     ) -> Result<Contents, Error> {
         let (store, app) = (&self.0.store, handle.app());
@@ -183,8 +157,9 @@ impl Platform {
         tx.commit().await.map_err(StoreError::from)?;
         let contents = release::contents(store, release.clone()).await?;
         if let Some(build) = &contents.build {
-            let formation = self.formation_for(app, build, out).await?;
             let target = target(app, &contents)?;
+            self.release_phase(&target, &wishes.scripts, out).await?;
+            let formation = self.formation_for(app, build, wishes, out).await?;
             let progress = |event: Event<'_>| out.tell(event);
             self.0.rollouts.run(&mut live.journal, &target, &formation, Scope::Replace, &progress).await?;
         }
@@ -194,10 +169,19 @@ impl Platform {
     }
 
     /// The counts that the new build runs with: process types that it does not have any more go, and an app that was
-    /// never scaled gets one instance of its main process.
-    async fn formation_for(&self, app: &App, build: &Build, out: &Progress) -> Result<Formation, Error> {
+    /// never scaled gets what its `app.json` asks for, or one instance of its main process.
+    async fn formation_for(
+        &self,
+        app: &App,
+        build: &Build,
+        wishes: &AppJson,
+        out: &Progress,
+    ) -> Result<Formation, Error> {
         let mut formation = formations::get(self.0.store.pool(), app.id).await?;
         formation.0.retain(|process, _| build.has_process(process));
+        if formation.0.is_empty() {
+            formation = wishes::first_formation(wishes, build);
+        }
         if formation.0.is_empty() {
             match build.default_process() {
                 Some(process) => {
@@ -218,6 +202,7 @@ impl Platform {
             let pool = self.0.store.pool();
             let undone = async {
                 builds::fail_pending(pool, app.id).await?;
+                build_records::fail_pending(pool, app.id, &error.to_string()).await?;
                 releases::delete_pending(pool, app.id).await?;
                 configs::delete_unused(pool, app.id).await
             };
@@ -251,14 +236,4 @@ async fn refuse_moved_ref(push: &PushRequest) -> Result<(), Error> {
         )));
     }
     Ok(())
-}
-
-impl Plan {
-    /// The kind of build that this plan leads to.
-    pub fn kind(&self) -> BuildKind {
-        match self {
-            Self::Dockerfile { .. } => BuildKind::Dockerfile,
-            Self::Slug { .. } => BuildKind::Slug,
-        }
-    }
 }

@@ -46,6 +46,9 @@ pub enum Error {
     /// The request is well formed but makes no sense in the present state.
     #[error("{0}")]
     Refused(String),
+    /// It is too late, or too early, for that.
+    #[error("{0}")]
+    Conflict(String),
     /// The source cannot be built, or its image does not come up. One line or several, the first one says it all.
     #[error("{}", .0.first().map_or("the deploy failed", String::as_str))]
     DeployFailed(Vec<String>),

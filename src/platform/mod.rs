@@ -48,7 +48,7 @@ pub use builds::BuiltImage;
 pub use callers::Callers;
 pub use certificates::{NewCertificate, ServedCertificates};
 pub use config_vars::ConfigChange;
-pub use deploy::{Deployed, PushRequest};
+pub use deploy::{Deployed, PushRequest, RunningBuilds};
 pub use error::Error;
 pub use formation::InstanceView;
 pub use operations::{Live, OwnedOperations, Progress};
@@ -127,6 +127,8 @@ pub struct Parts {
     pub stop: CancellationToken,
     /// What tasks of this process are working on; empty at the start.
     pub owned: OwnedOperations,
+    /// Builds that can be called off; empty at the start.
+    pub running_builds: RunningBuilds,
     /// Whom tokens belong to, for a moment; empty at the start.
     pub callers: Callers,
     /// What is remembered of failed logins; empty at the start.

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::operations::HEARTBEAT;
 use super::{Error, Platform};
 use crate::model::{App, Operation, OperationStatus, ReleaseStatus, Step};
-use crate::store::{apps, builds, configs, operations, releases};
+use crate::store::{apps, build_records, builds, configs, operations, releases};
 
 /// An operation without a sign of life for so long has lost its task.
 const STALE: Duration = HEARTBEAT.saturating_mul(6);
@@ -88,6 +88,7 @@ impl Platform {
         self.0.builder.remove_leftovers(Some(&operation.id)).await?;
         self.0.rollouts.settle(app).await?;
         builds::fail_pending(pool, app.id).await?;
+        build_records::fail_pending(pool, app.id, INTERRUPTED).await?;
         Ok(configs::delete_unused(pool, app.id).await?)
     }
 

@@ -47,7 +47,7 @@ impl Platform {
         self.0.builder.ensure_image(build).await?;
         let target = target(app, &current)?;
         self.0.logs.note(app.id, "api", &format!("{} runs '{}'", handle.user().username, logged(command)));
-        self.0.rollouts.run_one_off(&place, &target, command, cancel).await.map_err(failed)
+        self.0.rollouts.run_one_off(&place, &target, command, cancel, &|_| {}).await.map_err(failed)
     }
 
     /// The app's one-off commands at work, oldest first.

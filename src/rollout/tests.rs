@@ -261,7 +261,7 @@ async fn whichever_call_fails_nothing_is_left_of_a_one_off() {
     let cancel = CancellationToken::new();
     let run = async || {
         let place = world.rollouts.enter_one_off(&world.app, 2).await.unwrap();
-        world.rollouts.run_one_off(&place, &target, "ls", &cancel).await
+        world.rollouts.run_one_off(&place, &target, "ls", &cancel, &|_| {}).await
     };
     assert_eq!(run().await.unwrap(), Ran { status: 3, output: "done\n".to_owned() });
     for verb in ["ensure_network", "create_container", "download", "attach", "start_container", "wait_container"] {

@@ -20,13 +20,15 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::build::{BuildSettings, Builder, FingerprintKey, SlugStore, Stack};
+use crate::build::{BuildLogs, BuildSettings, Builder, FingerprintKey, SlugStore, Stack};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::git::Repositories;
 use crate::logs::{Collector, LogLimits, LogStore};
-use crate::platform::{Callers, OwnedOperations, Parts, Platform, PlatformSettings, ServedCertificates, Throttle};
+use crate::platform::{
+    Callers, OwnedOperations, Parts, Platform, PlatformSettings, RunningBuilds, ServedCertificates, Throttle,
+};
 use crate::rollout::{RolloutSettings, Rollouts};
 use crate::route::{self, Certificates, RouterConfig, Table};
 use crate::store::{Sealer, Store, random_hex, settings};
@@ -197,6 +199,7 @@ async fn compose(
         stop: stops.doors.clone(),
         owned: OwnedOperations::default(),
         callers: Callers::default(),
+        running_builds: RunningBuilds::default(),
         throttle: Throttle::default(),
     }))
 }
@@ -222,8 +225,12 @@ fn build_settings(config: &Config, store: &Store) -> Result<BuildSettings> {
         pids: config.build_pids,
         time_limit: config.build_timeout,
         slug_bytes: SLUG_BYTES,
+        image_bytes: config.build_image_bytes,
+        min_free_bytes: config.min_free_disk_bytes,
+        at_once: config.build_concurrency,
         ca_bundle: config.build_ca_bundle.clone(),
         slugs: SlugStore::open(config.data_dir.join("slugs")).context("opening the slug store")?,
+        logs: BuildLogs::open(config.data_dir.join("build-logs")).context("opening the folder of build logs")?,
         stack: Stack::default(),
         fingerprint_key: FingerprintKey(store.sealer().derive("fingerprint", b"")),
     })

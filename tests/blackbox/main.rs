@@ -6,6 +6,7 @@
 mod access;
 mod api_wire;
 mod at_once;
+mod builds;
 mod certificates;
 mod clients;
 mod config_and_scale;

@@ -104,6 +104,7 @@ fn of_platform(error: platform::Error) -> Response {
         E::Invalid { field, message } => field_error(field, &message),
         E::Taken { field } => field_error(field, "This field must be unique."),
         E::Refused(text) => detail(StatusCode::BAD_REQUEST, text),
+        E::Conflict(text) => detail(StatusCode::CONFLICT, text),
         E::DeployFailed(_) => detail(StatusCode::SERVICE_UNAVAILABLE, error.lines().join("\n")),
         E::Cancelled | E::Unavailable(_) => detail(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         E::Internal(ref cause) => {

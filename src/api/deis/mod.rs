@@ -6,6 +6,7 @@ mod accounts;
 mod apps;
 mod auth;
 mod body;
+mod build_records;
 mod builds;
 mod certs;
 mod config;
@@ -77,6 +78,10 @@ fn endpoints() -> Routes {
         .get("/apps/{app}/builds", builds::list) // deis builds:list
         .post("/apps/{app}/builds", builds::create) // deis pull, builds:create
         .get("/apps/{app}/builds/{uuid}", builds::show) // no command
+        .get("/apps/{app}/build-records", build_records::list) // no command
+        .get("/apps/{app}/build-records/{uuid}", build_records::show) // no command
+        .delete("/apps/{app}/build-records/{uuid}", build_records::cancel) // no command
+        .get("/apps/{app}/build-records/{uuid}/log", build_records::log) // no command
         .get("/apps/{app}/releases", releases::list) // deis releases:list
         .post("/apps/{app}/releases/rollback", releases::rollback) // deis rollback
         .get("/apps/{app}/releases/{version}", releases::show) // deis releases:info

@@ -1,5 +1,6 @@
 //! The objects of the Deis API. Nothing else knows their names.
 
+mod build_record;
 mod certificate;
 mod domain;
 mod push;
@@ -15,6 +16,7 @@ use crate::model::{self, BuildKind, ConfigValue, ConfigVars, Procfile};
 use crate::platform::formation::Condition;
 use crate::platform::{AppView, InstanceView};
 
+pub(super) use build_record::BuildRecord;
 pub(super) use certificate::Certificate;
 pub(super) use domain::Domain;
 pub(super) use push::{Built, Push};

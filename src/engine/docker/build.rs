@@ -99,6 +99,7 @@ fn options(builder: Builder, build: &ImageBuild) -> BuildImageOptions {
         .buildargs(&build.args.clone().into_iter().collect::<HashMap<_, _>>())
         .labels(&build.labels.clone().into_iter().collect::<HashMap<_, _>>())
         .nocache(build.no_cache)
+        .target(build.target.as_deref().unwrap_or_default())
         .rm(true)
         .forcerm(true);
     if builder == Builder::BuildKit {

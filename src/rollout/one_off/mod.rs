@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{Rollouts, Target, spec};
-use crate::engine::{EngineError, ExitStatus, label};
+use crate::engine::{EngineError, ExitStatus, LineSink, label};
 use crate::model::{App, AppId, BuildKind, InstanceId};
 use crate::store::{StoreError, apps};
 use output::Output;
@@ -93,7 +93,8 @@ impl Rollouts {
         self.0.one_offs.of_app(app)
     }
 
-    /// Runs a command in a fresh container of `target` and waits for its end. `command` is one argument of a shell.
+    /// Runs a command in a fresh container of `target` and waits for its end. `command` is one argument of a shell. Each
+    /// line of its output goes to `on_line` as it comes, too.
     ///
     /// Whatever comes, the container is gone when this returns, or left to the supervisor where the engine refuses to
     /// remove it; so this is not to be dropped half way but ended by `cancel`.
@@ -106,6 +107,7 @@ impl Rollouts {
         target: &Target,
         command: &str,
         cancel: &CancellationToken,
+        on_line: LineSink<'_>,
     ) -> Result<Ran, OneOffError> {
         let container = self.create_one_off(place, target, command).await?;
         let limit = self.0.settings.run_timeout;
@@ -113,7 +115,7 @@ impl Rollouts {
             biased;
             () = place.end.cancelled() => Err(OneOffError::AppGone),
             () = cancel.cancelled() => Err(OneOffError::Cancelled),
-            ran = self.to_the_end(place, target, &container) => ran,
+            ran = self.to_the_end(place, target, &container, on_line) => ran,
             () = sleep(limit) => Err(OneOffError::TimedOut { limit }),
         };
         self.clear_away(place.one_off().id, &container, outcome.is_ok()).await;
@@ -144,14 +146,20 @@ impl Rollouts {
     }
 
     /// Starts the container and takes in what it prints until it ends.
-    async fn to_the_end(&self, place: &Place, target: &Target, container: &str) -> Result<Ran, OneOffError> {
+    async fn to_the_end(
+        &self,
+        place: &Place,
+        target: &Target,
+        container: &str,
+        on_line: LineSink<'_>,
+    ) -> Result<Ran, OneOffError> {
         let (engine, one_off) = (&self.0.engine, place.one_off());
         // Attached before it starts, so that nothing is missed however quickly it ends.
         let mut chunks = engine.attach(container).await?;
         engine.start_container(container).await?;
         place.started();
         self.0.collector.follow(target.app.id, &spec::one_off_process(), one_off.number, one_off.id, container);
-        let mut output = Output::new(OUTPUT_MAX);
+        let mut output = Output::new(OUTPUT_MAX, on_line);
         let status = {
             let reading = read(&mut chunks, &mut output);
             tokio::pin!(reading);
@@ -231,10 +239,11 @@ impl Rollouts {
 /// Reads to the end, so that a program that prints more than is kept does not come to a stop.
 async fn read(
     chunks: &mut BoxStream<'static, Result<Bytes, EngineError>>,
-    output: &mut Output,
+    output: &mut Output<'_>,
 ) -> Result<(), EngineError> {
     while let Some(chunk) = chunks.next().await {
         output.push(&chunk?);
     }
+    output.end();
     Ok(())
 }

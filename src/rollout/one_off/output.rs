@@ -2,21 +2,53 @@
 
 use std::collections::VecDeque;
 
-/// Keeps the last bytes of an output, at most so many.
-#[derive(Debug)]
-pub(super) struct Output {
+use crate::engine::LineSink;
+
+/// A line that is longer is shown in parts.
+const LINE_MAX: usize = 64 << 10;
+
+/// Keeps the last bytes of an output, at most so many, and shows each line as soon as it is whole.
+pub(super) struct Output<'a> {
     kept: VecDeque<u8>,
     bytes_max: usize,
     /// Bytes that are no longer kept.
     cut: u64,
+    on_line: LineSink<'a>,
+    /// What has come of the line that is not whole yet.
+    line: Vec<u8>,
 }
 
-impl Output {
-    pub(super) fn new(bytes_max: usize) -> Self {
-        Self { kept: VecDeque::new(), bytes_max, cut: 0 }
+impl<'a> Output<'a> {
+    pub(super) fn new(bytes_max: usize, on_line: LineSink<'a>) -> Self {
+        Self { kept: VecDeque::new(), bytes_max, cut: 0, on_line, line: Vec::new() }
+    }
+
+    /// Nothing follows: a last line without an end is shown.
+    pub(super) fn end(&mut self) {
+        if !self.line.is_empty() {
+            self.show();
+        }
+    }
+
+    fn show(&mut self) {
+        let line = String::from_utf8_lossy(&self.line);
+        (self.on_line)(line.trim_end_matches('\r'));
+        self.line.clear();
     }
 
     pub(super) fn push(&mut self, chunk: &[u8]) {
+        for part in chunk.split_inclusive(|byte| *byte == b'\n') {
+            match part.strip_suffix(b"\n") {
+                Some(rest) => {
+                    self.line.extend(rest);
+                    self.show();
+                }
+                None => self.line.extend(part),
+            }
+            if self.line.len() >= LINE_MAX {
+                self.show();
+            }
+        }
         let fits = &chunk[chunk.len().saturating_sub(self.bytes_max)..];
         let surplus = (self.kept.len() + fits.len()).saturating_sub(self.bytes_max);
         self.kept.drain(..surplus);
@@ -48,7 +80,7 @@ mod tests {
     use super::*;
 
     fn output(bytes_max: usize, chunks: &[&[u8]]) -> String {
-        let mut output = Output::new(bytes_max);
+        let mut output = Output::new(bytes_max, &|_| {});
         chunks.iter().for_each(|chunk| output.push(chunk));
         output.into_text()
     }

@@ -28,7 +28,7 @@ pub use key::{Key, KeyKind};
 pub use load::Load;
 pub use process::{processes_with, run};
 pub use raw::raw_request;
-pub use repo::Repo;
+pub use repo::{Repo, fixture_dir};
 pub use slipway::{Options, Slipway, fresh_name};
 pub use tls::Pair;
 pub use user::User;

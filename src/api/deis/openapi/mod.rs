@@ -22,8 +22,8 @@ use utoipa::OpenApi;
 
 use super::routes::Endpoint;
 use super::{
-    accounts, apps, builds, certs, config, containers, domains, hooks, keys, logs, openapi, perms, releases, restart,
-    run, scale,
+    accounts, apps, build_records, builds, certs, config, containers, domains, hooks, keys, logs, openapi, perms,
+    releases, restart, run, scale,
 };
 
 #[derive(OpenApi)]
@@ -44,6 +44,7 @@ use super::{
         (name = "apps", description = "What is pushed to, released and reached under a host name."),
         (name = "config", description = "Environment values and limits; every change is a release."),
         (name = "builds", description = "What releases run: pushed code or an image."),
+        (name = "build-records", description = "Attempts to build, with their logs, and a way to call one off."),
         (name = "releases", description = "Numbered pairs of a build and a config, and the way back to an earlier one."),
         (name = "containers", description = "Running instances, and how many of each process type there should be."),
         (name = "domains", description = "Host names of one's own under which an app answers."),
@@ -88,6 +89,10 @@ use super::{
         builds::list,
         builds::create,
         builds::show,
+        build_records::list,
+        build_records::show,
+        build_records::cancel,
+        build_records::log,
         releases::list,
         releases::rollback,
         releases::show,

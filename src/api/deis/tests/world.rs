@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::engine::Fake;
-use crate::build::{BuildSettings, Builder, FingerprintKey, SlugStore, Stack};
+use crate::build::{BuildLogs, BuildSettings, Builder, FingerprintKey, SlugStore, Stack};
 use crate::git::Repositories;
 use crate::logs::{Collector, LogLimits, LogStore};
 use crate::model::{BuilderKey, Registration};
@@ -117,6 +117,7 @@ impl World {
             stop: stop.clone(),
             owned: crate::platform::OwnedOperations::default(),
             callers: crate::platform::Callers::default(),
+            running_builds: crate::platform::RunningBuilds::default(),
             throttle: crate::platform::Throttle::default(),
         });
         Self { router: crate::api::router(platform), engine, store, certificates, _stop: stop.drop_guard(), _dir: dir }
@@ -206,6 +207,10 @@ fn build_settings(dir: &TempDir) -> BuildSettings {
         time_limit: Duration::from_secs(10),
         slug_bytes: 1 << 20,
         ca_bundle: None,
+        image_bytes: 10 << 30,
+        min_free_bytes: 0,
+        at_once: std::num::NonZeroUsize::MIN,
+        logs: BuildLogs::open(dir.path().join("build-logs")).unwrap(),
         slugs: SlugStore::open(dir.path().join("slugs")).unwrap(),
         stack: Stack::default(),
         fingerprint_key: FingerprintKey([7; 32]),

@@ -1,0 +1,54 @@
+//! Whether there is room for a build, before it begins.
+
+use std::io;
+use std::path::Path;
+
+use super::output::size;
+use super::{BuildError, Builder};
+
+impl Builder {
+    /// Refuses a build that the disk has no room for: where slugs are kept, and where the engine keeps images if that is
+    /// on this machine.
+    ///
+    /// # Errors
+    /// [`BuildError::NoSpace`] says where how much is missing.
+    pub(super) async fn check_space(&self) -> Result<(), BuildError> {
+        let wanted = self.settings.min_free_bytes;
+        if wanted == 0 {
+            return Ok(());
+        }
+        let engine_root = self.engine.info().await?.root_dir;
+        for place in [self.slugs().dir(), Path::new(&engine_root)] {
+            // An engine on another machine names a folder that is not here.
+            let free = match free_bytes(place) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                free => free.map_err(BuildError::io(format!("looking for free space in {}", place.display())))?,
+            };
+            if free < wanted {
+                return Err(BuildError::NoSpace {
+                    place: place.display().to_string(),
+                    free: size(free),
+                    missing: size(wanted - free),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that a process without privileges may still write there.
+fn free_bytes(place: &Path) -> io::Result<u64> {
+    let found = rustix::fs::statvfs(place)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn free_space_is_what_the_file_system_says() {
+        assert!(free_bytes(Path::new("/")).unwrap() > 0);
+        assert_eq!(free_bytes(Path::new("/nowhere")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}

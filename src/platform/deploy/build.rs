@@ -1,0 +1,100 @@
+//! Source becomes an image, or the image of an earlier build of the same source is found to serve.
+
+use std::sync::Arc;
+
+use super::super::operations::{Live, Progress};
+use super::super::{Error, Platform};
+use super::PushRequest;
+use crate::build::{BuildRequest, Plan};
+use crate::model::{Build, BuildId, Config};
+use crate::store::build_records::{self, Yield};
+use crate::store::builds::{self, BuildResult, NewBuild};
+
+impl Platform {
+    /// Decides how a push is built.
+    pub(super) async fn plan(&self, push: &PushRequest, config: &Config) -> Result<Plan, Error> {
+        let (source, config) = (Arc::clone(&push.source), config.values.clone());
+        let plan = tokio::task::spawn_blocking(move || crate::build::plan(&source, &config)).await;
+        Ok(plan.map_err(|error| Error::Internal(error.into()))??)
+    }
+
+    pub(super) async fn build(
+        &self,
+        live: &Live,
+        push: &PushRequest,
+        id: BuildId,
+        plan: &Plan,
+        config: &Config,
+        out: &Progress,
+    ) -> Result<Build, Error> {
+        let (store, app) = (&self.0.store, push.handle.app());
+        let request = BuildRequest {
+            app: app.clone(),
+            build_id: id,
+            operation: live.operation().id.clone(),
+            source: Arc::clone(&plan.source),
+            config: config.values.clone(),
+            no_cache: push.no_cache,
+        };
+        let new = NewBuild {
+            app: app.id,
+            owner: push.handle.user().id,
+            kind: plan.kind(),
+            image: app.name.to_string(),
+            engine_image: String::new(),
+            commit: Some(push.source.commit().to_owned()),
+            dockerfile: String::new(),
+        };
+        builds::insert(store.pool(), id, &new).await?;
+        let (result, reused) = self.image_for(&request, plan, out).await?;
+        builds::succeed(store.pool(), id, &result).await?;
+        self.record_image(id, &result.engine_image, reused).await?;
+        let build = builds::get(store.pool(), id).await?;
+        build.ok_or_else(|| Error::NotFound(format!("build {id}")))
+    }
+
+    /// The image, and the earlier build that it is taken from, if nothing had to be built.
+    async fn image_for(
+        &self,
+        request: &BuildRequest,
+        plan: &Plan,
+        out: &Progress,
+    ) -> Result<(BuildResult, Option<BuildId>), Error> {
+        let fingerprint = self.0.builder.fingerprint(request, plan).await?;
+        if !request.no_cache
+            && let Some(earlier) = builds::by_fingerprint(self.0.store.pool(), request.app.id, &fingerprint).await?
+            && self.0.builder.ensure_image(&earlier).await.is_ok()
+        {
+            out.line(&format!("-----> Nothing to build: same source and settings as {}", earlier.short_source()));
+            let result = BuildResult {
+                engine_image: earlier.engine_image,
+                fingerprint: Some(fingerprint),
+                slug: earlier.slug,
+                procfile: earlier.procfile,
+                port: earlier.port,
+            };
+            return Ok((result, Some(earlier.id)));
+        }
+        let built = self.0.builder.build(request, plan, &|line| out.line(line)).await?;
+        let result = BuildResult {
+            engine_image: built.engine_image,
+            fingerprint: Some(fingerprint),
+            slug: built.slug,
+            procfile: built.procfile,
+            port: built.port,
+        };
+        Ok((result, None))
+    }
+
+    /// Notes in the build's record which image it led to.
+    pub(in crate::platform) async fn record_image(
+        &self,
+        id: BuildId,
+        engine_image: &str,
+        reused: Option<BuildId>,
+    ) -> Result<(), Error> {
+        let image = self.0.engine.image(engine_image).await?;
+        let found = Yield { reused, digest: image.id, size_bytes: image.size_bytes };
+        Ok(build_records::set_yield(self.0.store.pool(), id, &found).await?)
+    }
+}
