@@ -13,7 +13,7 @@ use super::instructions::{declared_args, exposed_ports};
 use super::output::{Phase, detail, size};
 use super::plan::{DOCKERFILE, Dockerfile};
 use super::{BuildError, Builder};
-use crate::engine::{ByteStream, EngineError, ImageBuild, LineSink, byte_stream, small_archive};
+use crate::engine::{ByteStream, EngineError, ImageBuild, LineSink, Secrets, byte_stream, small_archive};
 use crate::git::SourceOptions;
 use crate::model::{BuildKind, ConfigVars, Procfile};
 
@@ -39,7 +39,8 @@ impl Builder {
             tag: target.reference.clone(),
             dockerfile: dockerfile.path.clone(),
             target: dockerfile.target.clone(),
-            args: build_args(&dockerfile.text, &request.config, request.source.commit()),
+            args: build_args(dockerfile, &request.config, request.source.commit()),
+            secrets: secrets(dockerfile, &request.config),
             labels: target.labels,
             resources,
             no_cache: request.no_cache,
@@ -129,14 +130,22 @@ fn title(dockerfile: &Dockerfile) -> String {
 
 /// The build arguments: config values, and the commit, under the names that the Dockerfile declares with `ARG`.
 ///
-/// Others stay out: an argument that nobody declares fails classic builds, and each one is visible in the image's
+/// Secrets and others stay out: an argument that nobody declares fails classic builds, and each one is visible in the image's
 /// history.
-pub(super) fn build_args(dockerfile: &str, config: &ConfigVars, commit: &str) -> BTreeMap<String, String> {
+pub(super) fn build_args(dockerfile: &Dockerfile, config: &ConfigVars, commit: &str) -> BTreeMap<String, String> {
     let value = |name: &str| match config.get(name) {
         Some(value) => Some(value.to_string()),
         None => COMMIT_ARGS.contains(&name).then(|| commit.to_owned()),
     };
-    declared_args(dockerfile).into_iter().filter_map(|name| value(&name).map(|value| (name, value))).collect()
+    let declared = declared_args(&dockerfile.text).into_iter().filter(|name| !dockerfile.secrets.contains(name));
+    declared.filter_map(|name| value(&name).map(|value| (name, value))).collect()
+}
+
+/// The config vars that the build may read as secrets. One that the app does not have is missing in the build, too, which
+/// says so where it is needed.
+fn secrets(dockerfile: &Dockerfile, config: &ConfigVars) -> Secrets {
+    let value = |name: &String| Some((name.clone(), config.get(name)?.to_string()));
+    Secrets(dockerfile.secrets.iter().filter_map(value).collect())
 }
 
 /// The status of the failed command in the words of either builder.
@@ -169,12 +178,19 @@ mod tests {
         let config: ConfigVars =
             [("A", "1"), ("B", "2"), ("TOKEN", "s")].map(|(k, v)| (k.into(), ConfigValue::Text(v.into()))).into();
         let args = |dockerfile: &str| {
-            let args = build_args(dockerfile, &config, "c0ffee");
+            let dockerfile = Dockerfile {
+                path: DOCKERFILE.to_owned(),
+                text: dockerfile.to_owned(),
+                target: None,
+                secrets: vec!["TOKEN".to_owned()],
+            };
+            assert_eq!(secrets(&dockerfile, &config).0, [("TOKEN".to_owned(), "s".to_owned())].into());
+            let args = build_args(&dockerfile, &config, "c0ffee");
             args.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
         };
         assert_eq!(args("FROM x\nARG A\nARG OTHER\nARG B=9\n"), ["A=1", "B=2"]);
         assert_eq!(args("ARG GIT_SHA\nFROM x\nARG SOURCE_VERSION=none"), ["GIT_SHA=c0ffee", "SOURCE_VERSION=c0ffee"]);
-        assert_eq!(args("FROM x\nENV TOKEN=1\n"), Vec::<String>::new());
+        assert_eq!(args("FROM x\nENV TOKEN=1\nARG TOKEN\n"), Vec::<String>::new(), "a secret is no argument");
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl Builder {
                 if let Some(bundle) = self.ca_bundle().await? {
                     parts.add("ca", &bundle.digest());
                 }
-                for (name, value) in build_args(&dockerfile.text, &request.config, request.source.commit()) {
+                for (name, value) in build_args(dockerfile, &request.config, request.source.commit()) {
                     parts.add("arg", &name);
                     parts.add("value", &value);
                 }

@@ -17,7 +17,7 @@ use futures_util::stream::BoxStream;
 
 pub use spec::{
     Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, EngineInfo, ExitStatus, Image, ImageBuild,
-    Labels, ListeningPort, LogOutput, Purpose, Resources, label,
+    Labels, ListeningPort, LogOutput, Purpose, Resources, Secrets, label,
 };
 
 /// What the engine could not do.

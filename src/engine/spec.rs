@@ -1,6 +1,7 @@
 //! What is asked of the engine and what it tells.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 /// Label names and values of engine objects.
@@ -149,6 +150,16 @@ pub struct Image {
     pub size_bytes: i64,
 }
 
+/// Secrets by name, which no message shows.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secrets(pub BTreeMap<String, String>);
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 /// An image to build from a Dockerfile.
 #[derive(Debug, Clone, Default)]
 pub struct ImageBuild {
@@ -160,6 +171,8 @@ pub struct ImageBuild {
     pub target: Option<String>,
     /// Build arguments.
     pub args: BTreeMap<String, String>,
+    /// What the build may read as secrets, and no layer keeps. Needs BuildKit.
+    pub secrets: Secrets,
     /// Labels of the result.
     pub labels: Labels,
     /// Bounds where the engine's builder takes them per build (the classic builder).

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{App, Repo, Running, Slipway, User, fresh_name, processes_with, wait_until};
+use crate::support::{App, Options, Repo, Running, Slipway, User, fresh_name, processes_with, wait_until};
 
 /// How soon nothing may be left of a push that was called off.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(10);
@@ -56,7 +56,7 @@ async fn pushes_to_one_app_come_one_after_the_other_and_the_waiting_one_is_told(
 
 #[tokio::test]
 async fn pushes_to_different_apps_go_side_by_side() {
-    let server = Slipway::start().await;
+    let server = Slipway::start_with(Options::default().env("SLIPWAY_BUILD_CONCURRENCY", "2")).await;
     let owner = server.owner().await;
     let (one, two) = (owner.create("one").await, owner.create("two").await);
     let (repo_one, repo_two) = (Repo::of("docker-web"), Repo::of("docker-web"));

@@ -49,6 +49,35 @@ async fn a_part_of_a_repository_is_built_by_another_dockerfile_up_to_a_stage() {
     app.push(&repo).await.failed().says(&["'../elsewhere' leads out of the repository", "SLIPWAY_BUILD_DIRECTORY"]);
 }
 
+#[tokio::test]
+async fn a_build_secret_is_read_and_reaches_no_layer() {
+    let server = Slipway::start().await;
+    let owner = server.owner().await;
+    let (app, repo) = (owner.create("secret").await, Repo::of("docker-web"));
+    let dockerfile = std::fs::read_to_string(fixture_dir("docker-web").join("Dockerfile")).unwrap();
+    let reading =
+        "USER 0\nRUN --mount=type=secret,id=DEPLOY_TOKEN sha256sum < /run/secrets/DEPLOY_TOKEN > /tmp/digest\nEXPOSE";
+    repo.write("Dockerfile", &dockerfile.replace("EXPOSE", reading));
+    repo.commit("Read a secret");
+    app.set(&json!({ "DEPLOY_TOKEN": "the-secret-of-this-test" })).await;
+    app.push(&repo).await.failed().says(&["DEPLOY_TOKEN"]);
+
+    repo.write("slipway-build.toml", "secrets = ['DEPLOY_TOKEN']\n");
+    repo.commit("Say that it is one");
+    app.push(&repo).await.succeeded();
+    let ran = app.post("/run", &json!({ "command": "cat /tmp/digest" })).await.expect(200).text;
+    assert!(ran.contains("a1c11263923dff2a24abbc48c33fdf2a44f6513728509a297ae0bcb6bc74f436"), "{ran}");
+    let image = server.rows("SELECT engine_image FROM builds WHERE status = 'succeeded'").await.remove(0);
+    let found = server.docker().layers_with(&image, "the-secret-of-this-test").await;
+    assert_eq!(found, Vec::<String>::new(), "no layer and no part of the history holds it");
+
+    // Another value is another build.
+    app.set(&json!({ "DEPLOY_TOKEN": "changed" })).await;
+    repo.git(&["commit", "-q", "--allow-empty", "-m", "Nothing changed"]);
+    let again = app.push(&repo).await.succeeded();
+    assert!(!again.has("Nothing to build"), "{}", again.output());
+}
+
 /// A Dockerfile app whose `release` command and scripts say what they see.
 fn with_scripts(release: &str, predeploy: &str) -> Repo {
     let repo = Repo::of("docker-web");

@@ -1,6 +1,6 @@
 //! Builds images from a Dockerfile context.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 
 use bollard::errors::Error;
@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::Docker;
 use super::act::Act;
 use super::build_output::BuildOutput;
+use super::session::{self, EngineAddress};
 use super::transfer::{RequestBody, Upload};
 use crate::engine::{ByteStream, EngineError, Image, ImageBuild, LineSink};
 
@@ -42,7 +43,16 @@ impl Docker {
     ) -> Result<Image, EngineError> {
         let act = Act::on("building", "image", &build.tag);
         let (upload, body) = Upload::new(context);
-        let mut messages = request(self.client.clone(), options(builder, build), body)
+        if builder == Builder::Classic && !build.secrets.0.is_empty() {
+            return Err(EngineError::BuildFailed(
+                "this engine builds without BuildKit, which build secrets need: Docker Engine has it \
+                 from 18.09 on"
+                    .to_owned(),
+            ));
+        }
+        let secrets = Some(&build.secrets.0).filter(|secrets| !secrets.is_empty());
+        let session = secrets.map(|secrets| (self.address.clone(), secrets.clone()));
+        let mut messages = request(self.client.clone(), options(builder, build), body, session)
             .map_err(|source| EngineError::Io { action: act.action(), source })?;
         let mut output = BuildOutput::default();
         while let Some(message) = messages.recv().await {
@@ -71,10 +81,28 @@ fn request(
     client: bollard::Docker,
     options: BuildImageOptions,
     body: RequestBody,
+    secrets: Option<(EngineAddress, BTreeMap<String, String>)>,
 ) -> io::Result<mpsc::Receiver<Result<BuildInfo, Error>>> {
     let (sender, receiver) = mpsc::channel(64);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let build = async move {
+        let mut own_session = None;
+        if let (Some((address, secrets)), Some(id)) = (secrets, &options.session) {
+            match session::open(&address, id, secrets).await {
+                Ok(session) => own_session = Some(session),
+                Err(err) => {
+                    // Nobody is left to hear it when this fails.
+                    let _ = sender.send(Err(Error::IOError { err })).await;
+                    return;
+                }
+            }
+        }
+        let serving = async {
+            if let Some(session) = own_session {
+                session.await;
+            }
+            std::future::pending::<()>().await;
+        };
         let mut messages = client.build_image(options, None, Some(body)).boxed();
         let forward = async {
             while let Some(message) = messages.next().await {
@@ -86,6 +114,7 @@ fn request(
         tokio::select! {
             () = forward => {}
             () = sender.closed() => {}
+            () = serving => {}
         }
     };
     std::thread::Builder::new().name("image-build".to_owned()).spawn(move || runtime.block_on(build))?;

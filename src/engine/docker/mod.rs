@@ -9,6 +9,7 @@ mod limits;
 mod lines;
 mod networks;
 mod ports;
+mod session;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use super::{
     Image, ImageBuild, Labels, LineSink, ListeningPort, Resources,
 };
 use act::Act;
+use session::EngineAddress;
 
 /// What the client library waits for the head of an answer. An answer to a large upload or a silent build takes as long
 /// as the work, so each call here sets its own limit instead.
@@ -45,6 +47,7 @@ pub struct Docker {
     client: bollard::Docker,
     /// The engine's socket when it runs on this machine.
     socket: Option<PathBuf>,
+    address: EngineAddress,
     /// Whether containers can get a first process that reaps zombies and passes signals on.
     has_init: bool,
     has_buildkit: bool,
@@ -85,6 +88,10 @@ impl Docker {
             // The engine runs `docker-init --version` and says N/A when that fails.
             has_init: info.init_commit.and_then(|commit| commit.id).is_some_and(|id| id != "N/A"),
             client,
+            address: match &socket {
+                Some(path) => EngineAddress::Unix(path.clone()),
+                None => EngineAddress::Tcp(host.trim_start_matches("tcp://").to_owned()),
+            },
             socket,
             network_creation: tokio::sync::Mutex::new(()),
         })

@@ -147,6 +147,26 @@ impl Docker {
         assert!(self.has_image(tag).await, "{built:?}");
     }
 
+    /// Which files of a saved image (`docker save`: every layer, the configuration with its history) hold `text`, looked at
+    /// as they are, since layers are saved without compression.
+    pub async fn layers_with(&self, image: &str, text: &str) -> Vec<String> {
+        let chunks: Vec<_> = self.client.export_image(image).try_collect().await.expect("the engine saves it");
+        let saved = chunks.concat();
+        let mut archive = tar::Archive::new(saved.as_slice());
+        let holds = |contents: &[u8]| contents.windows(text.len()).any(|window| window == text.as_bytes());
+        let mut found = Vec::new();
+        for entry in archive.entries().expect("it is an archive") {
+            let mut entry = entry.expect("it is whole");
+            let path = entry.path().expect("it has a path").display().to_string();
+            let mut contents = Vec::new();
+            std::io::copy(&mut entry, &mut contents).expect("memory takes it");
+            if holds(&contents) {
+                found.push(path);
+            }
+        }
+        found
+    }
+
     /// Removes an image by name.
     pub async fn remove_image(&self, reference: &str) {
         let options = RemoveImageOptionsBuilder::default().force(true).build();
