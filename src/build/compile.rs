@@ -20,7 +20,7 @@ use crate::engine::{
     ByteStream, ContainerSpec, Engine, ExitStatus, LineSink, byte_stream, label, labels, small_archive,
 };
 use crate::git::SourceOptions;
-use crate::model::{BuildKind, ConfigVars, Procfile};
+use crate::model::{BuildKind, ConfigVars, Procfile, REGISTRY_PASSWORD, REGISTRY_USERNAME};
 
 /// Exit status by which the builder says that no buildpack accepts the tree.
 const NOT_DETECTED: i64 = 65;
@@ -229,7 +229,7 @@ fn config_archive(config: &ConfigVars) -> std::io::Result<Vec<u8>> {
     };
     let files: Vec<(PathBuf, String)> = config
         .iter()
-        .filter(|(name, _)| is_name(name))
+        .filter(|(name, _)| is_name(name) && ![REGISTRY_USERNAME, REGISTRY_PASSWORD].contains(&name.as_str()))
         .map(|(name, value)| (PathBuf::from(name), value.to_string()))
         .collect();
     small_archive(files.iter().map(|(path, value)| (Path::new(path), 0o600, value.as_bytes())), SLUG_UID)

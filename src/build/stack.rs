@@ -193,7 +193,7 @@ impl Step {
 async fn pull_base(engine: &dyn Engine) -> Option<Image> {
     let answered = tokio::sync::Notify::new();
     let on_line = |_: &str| answered.notify_one();
-    let pull = engine.pull_image(BASE_REFERENCE, &on_line);
+    let pull = engine.pull_image(BASE_REFERENCE, None, &on_line);
     tokio::pin!(pull);
     tokio::select! {
         pulled = &mut pull => pulled.ok(),

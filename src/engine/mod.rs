@@ -17,7 +17,7 @@ use futures_util::stream::BoxStream;
 
 pub use spec::{
     Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, EngineInfo, ExitStatus, Image, ImageBuild,
-    Labels, ListeningPort, LogOutput, Purpose, Resources, Secrets, label,
+    Labels, ListeningPort, LogOutput, Purpose, RegistryLogin, Resources, Secrets, label,
 };
 
 /// What the engine could not do.
@@ -106,8 +106,13 @@ pub trait Engine: Send + Sync {
     /// [`EngineError::NotFound`] when it is not there; nothing is pulled.
     async fn image(&self, reference: &str) -> Result<Image, EngineError>;
 
-    /// Fetches an image from its registry (tag `latest` when none is given).
-    async fn pull_image(&self, reference: &str, on_line: LineSink<'_>) -> Result<Image, EngineError>;
+    /// Fetches an image from its registry (tag `latest` when none is given), with a login where one is given.
+    async fn pull_image(
+        &self,
+        reference: &str,
+        login: Option<&RegistryLogin>,
+        on_line: LineSink<'_>,
+    ) -> Result<Image, EngineError>;
 
     /// Builds a Dockerfile context; each output line goes to `on_line` as it arrives.
     ///

@@ -142,12 +142,29 @@ pub struct Image {
     pub id: String,
     /// Names.
     pub tags: Vec<String>,
+    /// What registries call it, `name@sha256:...`; empty for an image that was never pulled.
+    pub digests: Vec<String>,
     /// Declared TCP ports in ascending order.
     pub ports: Vec<u16>,
     /// Its labels.
     pub labels: Labels,
     /// Bytes on disk.
     pub size_bytes: i64,
+}
+
+/// What a registry wants to know of who pulls.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RegistryLogin {
+    /// The user, or what stands for one beside a token.
+    pub username: String,
+    /// The password or token, which no message shows.
+    pub password: String,
+}
+
+impl fmt::Debug for RegistryLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegistryLogin").field("username", &self.username).finish_non_exhaustive()
+    }
 }
 
 /// Secrets by name, which no message shows.

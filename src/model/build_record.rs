@@ -47,7 +47,7 @@ pub struct BuildRecord {
     pub source: String,
     /// The earlier build whose image serves, because nothing had changed since.
     pub reused: Option<BuildId>,
-    /// Content id of the image (`sha256:...`), once there is one.
+    /// Digest of the image (`sha256:...`), once there is one: its registry's for a pulled one, else the engine's id of it.
     pub digest: Option<String>,
     /// Size of the image in bytes, with the layers that it shares with others.
     pub size_bytes: Option<i64>,

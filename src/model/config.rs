@@ -43,6 +43,11 @@ impl fmt::Debug for ConfigValue {
 /// Name -> value.
 pub type ConfigVars = BTreeMap<String, ConfigValue>;
 
+/// Config vars that hold the app's login at the registry of its images. They are for Slipway alone, no container has them.
+pub const REGISTRY_USERNAME: &str = "SLIPWAY_REGISTRY_USERNAME";
+/// The password beside [`REGISTRY_USERNAME`].
+pub const REGISTRY_PASSWORD: &str = "SLIPWAY_REGISTRY_PASSWORD";
+
 /// Limits per process type, by name of the type.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Limits {

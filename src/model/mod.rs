@@ -20,7 +20,7 @@ pub use app::{APP_NAME_MAX, App, AppName, InvalidAppName};
 pub use build::{Build, BuildKind, BuildStatus, UnknownWord};
 pub use build_record::{BuildRecord, Phase, SourceKind};
 pub use certificate::{Certificate, CertificateName, InvalidCertificateName};
-pub use config::{Config, ConfigValue, ConfigVars, Limits};
+pub use config::{Config, ConfigValue, ConfigVars, Limits, REGISTRY_PASSWORD, REGISTRY_USERNAME};
 pub use domain::{Domain, DomainName, InvalidDomainName};
 pub use ids::{
     AppId, BuildId, CertificateId, ConfigId, InstanceId, InvalidId, OperationId, PushId, ReleaseId, SshKeyId, UserId,

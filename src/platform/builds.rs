@@ -5,8 +5,11 @@ use tokio_util::sync::CancellationToken;
 use super::operations::{Live, Progress};
 use super::{AppHandle, Error, Listing, Platform};
 use crate::build::AppJson;
-use crate::engine::{Image, label};
-use crate::model::{Build, BuildId, BuildKind, OperationKind, Procfile, Release, SourceKind, Step};
+use crate::engine::{Image, RegistryLogin, label};
+use crate::model::{
+    Build, BuildId, BuildKind, ConfigVars, OperationKind, Procfile, REGISTRY_PASSWORD, REGISTRY_USERNAME, Release,
+    SourceKind, Step,
+};
 use crate::release::{Change, Parts};
 use crate::store::Page;
 use crate::store::builds::{self, BuildResult, NewBuild};
@@ -47,7 +50,7 @@ impl Platform {
         found.ok_or_else(|| Error::NotFound(format!("build {id}")))
     }
 
-    /// Deploys an image that was built elsewhere. It is pulled; where no registry answers, an image that the engine
+    /// Deploys an image that was built elsewhere. It is pulled, with the login that the app's config holds; where no registry answers, an image that the engine
     /// already has will do.
     ///
     /// # Errors
@@ -130,7 +133,9 @@ impl Platform {
     }
 
     async fn fetch_image(&self, handle: &AppHandle, reference: &str, out: &Progress) -> Result<Image, Error> {
-        let pulled = self.0.engine.pull_image(reference, &|line| out.line(&format!("       {line}"))).await;
+        let login = registry_login(&self.config(handle).await?.values)?;
+        let on_line = |line: &str| out.line(&format!("       {line}"));
+        let pulled = self.0.engine.pull_image(reference, login.as_ref(), &on_line).await;
         let image = match pulled {
             Ok(image) => image,
             Err(pull) => match self.0.engine.image(reference).await {
@@ -139,6 +144,18 @@ impl Platform {
             },
         };
         refuse_foreign(handle, reference, image)
+    }
+}
+
+/// The app's login at the registry of its images, from its config vars; those reach no container.
+fn registry_login(config: &ConfigVars) -> Result<Option<RegistryLogin>, Error> {
+    let value = |name: &str| config.get(name).map(ToString::to_string);
+    match (value(REGISTRY_USERNAME), value(REGISTRY_PASSWORD)) {
+        (Some(username), Some(password)) => Ok(Some(RegistryLogin { username, password })),
+        (None, None) => Ok(None),
+        (Some(_), None) | (None, Some(_)) => Err(Error::Refused(format!(
+            "one of {REGISTRY_USERNAME} and {REGISTRY_PASSWORD} is set without the other: set both or neither"
+        ))),
     }
 }
 
@@ -207,6 +224,7 @@ mod tests {
             tags: vec!["hello:latest".to_owned(), "registry.test:5000/a:1".to_owned()],
             ports: Vec::new(),
             labels: crate::engine::Labels::new(),
+            digests: Vec::new(),
             size_bytes: 1,
         };
         for (reference, expect) in [

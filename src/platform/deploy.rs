@@ -32,8 +32,10 @@ pub struct PushRequest {
     pub reference: String,
     /// Where the ref pointed when the push began.
     pub old: Option<String>,
-    /// Ignore what earlier builds left.
+    /// Build from nothing: neither the image of an earlier build nor caches are used.
     pub no_cache: bool,
+    /// Build anew, with caches, although nothing may have changed since an earlier build.
+    pub redeploy: bool,
 }
 
 /// A push that serves. The app stays locked until git has moved the ref, so that the next push sees it moved.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{OneOff, RolloutSettings, Target};
 use crate::engine::{ContainerSpec, Labels, Resources, label};
-use crate::model::{App, AppId, BuildKind, Instance, ProcessType};
+use crate::model::{App, AppId, BuildKind, Instance, ProcessType, REGISTRY_PASSWORD, REGISTRY_USERNAME};
 
 /// The port of images that declare none: Deis's choice for slugs (spec §8).
 const DEFAULT_PORT: u16 = 5000;
@@ -141,7 +141,9 @@ fn release_environment(target: &Target) -> BTreeMap<String, String> {
     if let Some(commit) = &target.build.commit {
         env.insert("GIT_SHA".to_owned(), commit.clone());
     }
-    env.extend(target.config.values.iter().map(|(name, value)| (name.clone(), value.to_string())));
+    let is_for_app = |name: &str| ![REGISTRY_USERNAME, REGISTRY_PASSWORD].contains(&name);
+    let values = target.config.values.iter().filter(|(name, _)| is_for_app(name));
+    env.extend(values.map(|(name, value)| (name.clone(), value.to_string())));
     env.insert("DEIS_APP".to_owned(), target.app.name.to_string());
     env.insert("DEIS_RELEASE".to_owned(), format!("v{}", target.release.version));
     env
@@ -170,7 +172,9 @@ mod tests {
     #[test]
     fn platform_variables_win_over_config() {
         let mut target = target();
-        for (name, value) in [("PORT", "1"), ("DEIS_APP", "x"), ("GIT_SHA", "mine"), ("A", "b")] {
+        for (name, value) in
+            [("PORT", "1"), (REGISTRY_PASSWORD, "x"), ("DEIS_APP", "x"), ("GIT_SHA", "mine"), ("A", "b")]
+        {
             target.config.values.insert(name.into(), ConfigValue::Text(value.into()));
         }
         let env = spec_of(&target, "web").env;
@@ -179,6 +183,7 @@ mod tests {
         assert_eq!(env["DEIS_RELEASE"], "v2");
         assert_eq!(env["GIT_SHA"], "mine");
         assert_eq!(env["A"], "b");
+        assert!(!env.contains_key(REGISTRY_PASSWORD), "it is for Slipway alone");
     }
 
     fn one_off_of(target: &Target, command: &str) -> ContainerSpec {

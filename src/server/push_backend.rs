@@ -21,6 +21,21 @@ fn told(error: &Error) -> Vec<String> {
     error.lines()
 }
 
+/// Push options (`git push -o no-cache`).
+const NO_CACHE: &str = "no-cache";
+const REDEPLOY: &str = "redeploy";
+
+/// A mistyped option would otherwise do nothing, and nobody would notice.
+fn refuse_unknown(options: &[String]) -> Result<(), Error> {
+    match options.iter().find(|option| ![NO_CACHE, REDEPLOY].contains(&option.as_str())) {
+        None => Ok(()),
+        Some(option) => Err(Error::Refused(format!(
+            "there is no push option '{}': there are {NO_CACHE} and {REDEPLOY}; push again with one of these or without",
+            option.escape_debug()
+        ))),
+    }
+}
+
 impl Backend {
     async fn known(&self, name: &Username) -> Result<User, Error> {
         self.0.user(name).await?.ok_or(Error::Forbidden)
@@ -30,13 +45,17 @@ impl Backend {
         let user = self.known(&push.user).await?;
         let handle = self.0.app(&user, push.app.as_str()).await?;
         let repository = self.0.repository(&handle).await?;
+        refuse_unknown(&push.options)?;
+        let has = |wanted: &str| push.options.iter().any(|option| option == wanted);
+        let (no_cache, redeploy) = (has(NO_CACHE), has(REDEPLOY));
         Ok(PushRequest {
             handle,
             source: Arc::new(push.source),
             repository,
             reference: push.reference,
             old: push.old,
-            no_cache: push.options.iter().any(|option| option == "no-cache"),
+            no_cache,
+            redeploy,
         })
     }
 }

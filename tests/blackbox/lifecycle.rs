@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Docker, Repo, SHORT, Slipway, wait_until};
+use crate::support::{Docker, PASSWORD, Registry, Repo, SHORT, Slipway, USERNAME, wait_until};
 
 #[tokio::test]
 async fn an_image_from_elsewhere_is_deployed() {
@@ -161,6 +161,27 @@ async fn destroying_an_app_removes_all_of_it_and_frees_its_name() {
     app.push(&repo).await.succeeded().says(&[":v2 deployed to Slipway"]);
     assert!(app.ask("/").await.expect(200).text.contains("Static on Slipway"));
     assert!(!app.logs().await.join("\n").contains("GREETING"));
+}
+
+#[tokio::test]
+async fn an_image_is_pulled_with_the_login_of_the_app() {
+    let server = Slipway::start().await;
+    let owner = server.owner().await;
+    let app = owner.create("private").await;
+    let (registry, built) = (Registry::start().await, server.foreign_image("docker-web").await);
+    let image = registry.take(server.docker(), &built, "team/web").await;
+    let deploy = async || app.post("/builds", &json!({ "image": image })).await;
+    assert!(deploy().await.expect(503).text.contains("no basic auth credentials"));
+    app.set(&json!({ "SLIPWAY_REGISTRY_USERNAME": USERNAME })).await;
+    assert!(deploy().await.expect(400).text.contains("set both or neither"));
+    app.set(&json!({ "SLIPWAY_REGISTRY_PASSWORD": PASSWORD })).await;
+    deploy().await.expect(201);
+    assert_eq!(app.page().await["version"], "1");
+    let record = app.get("/build-records").await["results"][0].clone();
+    assert!(record["digest"].as_str().is_some_and(|digest| digest.starts_with("sha256:")), "{record}");
+    let env = app.container().await.env.join(" ");
+    assert!(!env.contains(PASSWORD) && !env.contains(USERNAME), "{env}");
+    server.docker().remove_image(&image).await;
 }
 
 #[tokio::test]

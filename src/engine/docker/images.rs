@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use bollard::auth::DockerCredentials;
 use bollard::models::{CreateImageInfo, ImageInspect};
 use bollard::query_parameters::{
     CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
@@ -12,7 +13,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::act::Act;
 use super::transfer::Upload;
 use super::{CALL_LIMIT, Docker, TRANSFER_LIMIT, label_filter, unless_gone};
-use crate::engine::{ByteStream, EngineError, Image, Labels, LineSink};
+use crate::engine::{ByteStream, EngineError, Image, Labels, LineSink, RegistryLogin};
 
 /// A pull that says nothing for this long has stalled.
 const PULL_SILENCE: Duration = Duration::from_secs(300);
@@ -26,11 +27,16 @@ impl Docker {
         Ok(image(act.within(CALL_LIMIT, self.client.inspect_image(reference)).await?))
     }
 
-    pub(super) async fn pull(&self, reference: &str, on_line: LineSink<'_>) -> Result<Image, EngineError> {
+    pub(super) async fn pull(
+        &self,
+        reference: &str,
+        login: Option<&RegistryLogin>,
+        on_line: LineSink<'_>,
+    ) -> Result<Image, EngineError> {
         let act = Act::on("pulling", "image", reference);
         let full = with_tag(reference);
         let options = CreateImageOptionsBuilder::default().from_image(&full).build();
-        let mut messages = Box::pin(self.client.create_image(Some(options), None, None));
+        let mut messages = Box::pin(self.client.create_image(Some(options), None, login.map(credentials)));
         // A layer repeats its status for every few bytes it moves; only changes are worth a line.
         let mut said = HashMap::new();
         loop {
@@ -95,6 +101,14 @@ impl Docker {
     }
 }
 
+fn credentials(login: &RegistryLogin) -> DockerCredentials {
+    DockerCredentials {
+        username: Some(login.username.clone()),
+        password: Some(login.password.clone()),
+        ..DockerCredentials::default()
+    }
+}
+
 fn image(found: ImageInspect) -> Image {
     let config = found.config.unwrap_or_default();
     let mut ports = config.exposed_ports.iter().flatten().filter_map(|port| tcp_port(port)).collect::<Vec<_>>();
@@ -103,6 +117,7 @@ fn image(found: ImageInspect) -> Image {
     Image {
         id: found.id.unwrap_or_default(),
         tags: found.repo_tags.unwrap_or_default(),
+        digests: found.repo_digests.unwrap_or_default(),
         ports,
         labels: config.labels.unwrap_or_default().into_iter().collect(),
         size_bytes: found.size.unwrap_or_default(),

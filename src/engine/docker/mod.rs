@@ -24,7 +24,7 @@ use futures_util::stream::BoxStream;
 
 use super::{
     ByteStream, Container, ContainerEvent, ContainerLog, ContainerSpec, Engine, EngineError, EngineInfo, ExitStatus,
-    Image, ImageBuild, Labels, LineSink, ListeningPort, Resources,
+    Image, ImageBuild, Labels, LineSink, ListeningPort, RegistryLogin, Resources,
 };
 use act::Act;
 use session::EngineAddress;
@@ -146,8 +146,13 @@ impl Engine for Docker {
         self.inspect_image(reference).await
     }
 
-    async fn pull_image(&self, reference: &str, on_line: LineSink<'_>) -> Result<Image, EngineError> {
-        self.pull(reference, on_line).await
+    async fn pull_image(
+        &self,
+        reference: &str,
+        login: Option<&RegistryLogin>,
+        on_line: LineSink<'_>,
+    ) -> Result<Image, EngineError> {
+        self.pull(reference, login, on_line).await
     }
 
     async fn build_image(

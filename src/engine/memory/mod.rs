@@ -214,7 +214,7 @@ impl World {
     fn put_image(&mut self, reference: &str, ports: Vec<u16>, labels: Labels, behaviour: Behaviour) -> Image {
         self.next_id += 1;
         let id = format!("sha256:{:064x}", self.next_id);
-        let image = Image { id, tags: vec![reference.to_owned()], ports, labels, size_bytes: 1 };
+        let image = Image { id, tags: vec![reference.to_owned()], digests: Vec::new(), ports, labels, size_bytes: 1 };
         self.images.insert(reference.to_owned(), (image.clone(), behaviour));
         image
     }

@@ -13,7 +13,8 @@ use tokio::task::JoinSet;
 use super::{Behaviour, Entry, Memory, collect, matches, missing, next_ip};
 use crate::engine::{
     ByteStream, Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, Engine, EngineError,
-    EngineInfo, ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, Resources, byte_stream, label,
+    EngineInfo, ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, RegistryLogin, Resources, byte_stream,
+    label,
 };
 
 #[async_trait]
@@ -36,7 +37,12 @@ impl Engine for Memory {
         self.world().image(reference).map(|(image, _)| image.clone())
     }
 
-    async fn pull_image(&self, reference: &str, _on_line: LineSink<'_>) -> Result<Image, EngineError> {
+    async fn pull_image(
+        &self,
+        reference: &str,
+        _login: Option<&RegistryLogin>,
+        _on_line: LineSink<'_>,
+    ) -> Result<Image, EngineError> {
         self.enter("pull_image").await?;
         self.world().image(reference).map(|(image, _)| image.clone())
     }

@@ -146,7 +146,7 @@ impl Engine for Handle {
     async fn image(&self, _: &str) -> Result<Image, EngineError> {
         refuse()
     }
-    async fn pull_image(&self, _: &str, _: LineSink<'_>) -> Result<Image, EngineError> {
+    async fn pull_image(&self, _: &str, _: Option<&RegistryLogin>, _: LineSink<'_>) -> Result<Image, EngineError> {
         refuse()
     }
     async fn build_image(&self, _: &ImageBuild, _: ByteStream, _: LineSink<'_>) -> Result<Image, EngineError> {

@@ -46,7 +46,8 @@ impl Platform {
             dockerfile: String::new(),
         };
         builds::insert(store.pool(), id, &new).await?;
-        let (result, reused) = self.image_for(&request, plan, out).await?;
+        let may_reuse = !(push.no_cache || push.redeploy);
+        let (result, reused) = self.image_for(&request, plan, may_reuse, out).await?;
         builds::succeed(store.pool(), id, &result).await?;
         self.record_image(id, &result.engine_image, reused).await?;
         let build = builds::get(store.pool(), id).await?;
@@ -58,10 +59,11 @@ impl Platform {
         &self,
         request: &BuildRequest,
         plan: &Plan,
+        may_reuse: bool,
         out: &Progress,
     ) -> Result<(BuildResult, Option<BuildId>), Error> {
         let fingerprint = self.0.builder.fingerprint(request, plan).await?;
-        if !request.no_cache
+        if may_reuse
             && let Some(earlier) = builds::by_fingerprint(self.0.store.pool(), request.app.id, &fingerprint).await?
             && self.0.builder.ensure_image(&earlier).await.is_ok()
         {
@@ -94,7 +96,10 @@ impl Platform {
         reused: Option<BuildId>,
     ) -> Result<(), Error> {
         let image = self.0.engine.image(engine_image).await?;
-        let found = Yield { reused, digest: image.id, size_bytes: image.size_bytes };
+        // The registry's digest names the image for everybody, the engine's id names it here.
+        let of_registry = image.digests.first().and_then(|name| name.rsplit_once('@'));
+        let digest = of_registry.map_or(image.id, |(_, digest)| digest.to_owned());
+        let found = Yield { reused, digest, size_bytes: image.size_bytes };
         Ok(build_records::set_yield(self.0.store.pool(), id, &found).await?)
     }
 }

@@ -8,7 +8,7 @@ use bollard::models::{ContainerCreateBody, HostConfig};
 use bollard::query_parameters::{
     BuildImageOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
     ListImagesOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveImageOptionsBuilder, RemoveVolumeOptionsBuilder,
+    RemoveImageOptionsBuilder, RemoveVolumeOptionsBuilder, TagImageOptionsBuilder,
 };
 use futures_util::TryStreamExt;
 
@@ -165,6 +165,17 @@ impl Docker {
             }
         }
         found
+    }
+
+    /// The connection itself.
+    pub fn client(&self) -> &bollard::Docker {
+        &self.client
+    }
+
+    /// `docker tag IMAGE REPOSITORY:TAG`
+    pub async fn tag(&self, image: &str, repository: &str, tag: &str) {
+        let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
+        self.client.tag_image(image, Some(options)).await.expect("the engine names it");
     }
 
     /// Removes an image by name.

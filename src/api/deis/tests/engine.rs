@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{
     ByteStream, Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, Engine, EngineError,
-    EngineInfo, ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, LogOutput, Resources, byte_stream,
-    label,
+    EngineInfo, ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, LogOutput, RegistryLogin, Resources,
+    byte_stream, label,
 };
 
 /// Every container answers at one listener, whose port its image declares.
@@ -52,6 +52,7 @@ impl Fake {
             tags: vec![image.to_owned()],
             ports: vec![port],
             labels: Labels::new(),
+            digests: Vec::new(),
             size_bytes: 1,
         };
         Self {
@@ -177,7 +178,12 @@ impl Engine for Fake {
             .ok_or_else(|| missing(reference))
     }
 
-    async fn pull_image(&self, reference: &str, _: LineSink<'_>) -> Result<Image, EngineError> {
+    async fn pull_image(
+        &self,
+        reference: &str,
+        _: Option<&RegistryLogin>,
+        _: LineSink<'_>,
+    ) -> Result<Image, EngineError> {
         self.answers()?;
         Err(EngineError::Refused { action: format!("pulling {reference}"), message: "no such image".to_owned() })
     }

@@ -30,7 +30,7 @@ pub(in crate::api::deis) struct BuildRecord {
     /// The earlier build whose image serves because nothing had changed.
     #[schema(value_type = Option<Uuid>)]
     reused: Option<String>,
-    /// Content id of the image.
+    /// Digest of the image: its registry's for a pulled one, else the engine's id of it.
     digest: Option<String>,
     size_bytes: Option<i64>,
     /// What it went through, in order.
