@@ -98,6 +98,7 @@ impl From<GitError> for BuildError {
     fn from(error: GitError) -> Self {
         match error {
             GitError::TooLarge { .. } => Self::too_large(&error),
+            GitError::Refused(text) => Self::Refused(text),
             error => Self::Source(error),
         }
     }
@@ -112,6 +113,7 @@ impl From<EngineError> for BuildError {
         };
         match cause {
             Some(cause @ GitError::TooLarge { .. }) => Self::too_large(cause),
+            Some(GitError::Refused(text)) => Self::Refused(text.clone()),
             _ => Self::Engine(error),
         }
     }

@@ -12,15 +12,14 @@ use git2::{Oid, Repository};
 use tar::{Builder, EntryType, Header};
 use tokio::sync::mpsc;
 
+use super::names::shown;
 use super::source::{MODE_EXECUTABLE, MODE_FOLDER, MODE_SUBMODULE, MODE_SYMLINK};
-use super::{GitError, Source, SourceOptions};
+use super::{GitError, Source, SourceLimits, SourceOptions};
 
 /// Chunks of a [`TarStream`], and the buffer before any other sink.
 const CHUNK: usize = 256 * 1024;
 /// Chunks that wait for a slow taker.
 const QUEUED: usize = 8;
-/// Larger files are refused: libgit2 has no way to read a packed object but whole into memory.
-const MAX_FILE: u64 = 1 << 30;
 
 /// A tar archive as it is being written.
 pub type TarStream = BoxStream<'static, Result<Bytes, io::Error>>;
@@ -29,8 +28,8 @@ impl Source {
     /// Writes the tree as an uncompressed tar archive, entries in git's order, folders before what they hold.
     ///
     /// `include(path, is_folder)` filters. A folder that is left out is still searched, since something below it may be
-    /// wanted; unpackers make missing parents themselves. Executable bits and symbolic links are kept, a submodule
-    /// becomes an empty folder. The same tree and options always give the same bytes.
+    /// wanted; unpackers make missing parents themselves. Executable bits and symbolic links are kept; a submodule
+    /// that was not fetched becomes an empty folder. The same tree and options always give the same bytes.
     ///
     /// # Errors
     /// [`GitError::TooLarge`] for a file over 1 GiB, [`GitError::Io`] when `out` fails.
@@ -86,9 +85,9 @@ impl Source {
         let odb = opened.odb().map_err(unreadable())?;
         // The header first: a few pushed kilobytes may unpack to any size.
         let (size, _) = odb.read_header(id).map_err(unreadable())?;
-        if size as u64 > MAX_FILE {
-            let path = String::from_utf8_lossy(path).into_owned();
-            return Err(GitError::TooLarge { path, size: size as u64, max: MAX_FILE });
+        let max = SourceLimits::default().file_bytes;
+        if size as u64 > max {
+            return Err(GitError::TooLarge { path: shown(path), size: size as u64, max });
         }
         let blob = odb.read(id).map_err(unreadable())?;
         let path = Path::new(OsStr::from_bytes(path));

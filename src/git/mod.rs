@@ -3,6 +3,11 @@
 //! Everything here blocks on the disk: callers inside the runtime use `spawn_blocking`.
 
 mod archive;
+mod import;
+mod inspect;
+mod limits;
+mod names;
+mod program;
 mod repositories;
 mod source;
 #[cfg(test)]
@@ -11,6 +16,9 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub use archive::TarStream;
+pub use import::ArchiveOptions;
+pub use inspect::{Inspected, LfsPointers};
+pub use limits::SourceLimits;
 pub use repositories::{Repositories, Swept};
 pub use source::{Source, SourceOptions};
 
@@ -43,6 +51,9 @@ pub enum GitError {
         /// How large it may be.
         max: u64,
     },
+    /// The source cannot be taken as it is; the text says what is wrong with what, and what to do.
+    #[error("{0}")]
+    Refused(String),
     /// The disk, or whoever takes the archive, failed.
     #[error("cannot {action} {path}", path = path.display())]
     Io {

@@ -15,6 +15,8 @@ use crate::model::AppId;
 const NEW: &str = ".new-";
 /// Marks a repository that is being deleted; it became invisible by a rename.
 const TRASH: &str = ".trash-";
+/// Marks a repository that holds an uploaded archive as long as it is built.
+pub(super) const UPLOAD: &str = ".upload-";
 
 /// Settings of every repository, besides the size limit. `git config` names.
 const SETTINGS: [(&str, &str); 12] = [
@@ -62,6 +64,11 @@ impl Repositories {
     /// Repositories below `root`, which need not exist yet.
     pub fn new(root: PathBuf) -> Self {
         Self { root }
+    }
+
+    /// The folder they are in.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Where the repository of an app is, or would be.
@@ -117,7 +124,7 @@ impl Repositories {
     }
 
     /// Removes what killed processes left behind: git's quarantine folders and lock files, half-made and half-removed
-    /// repositories. Meant for the start of the server, before the first push.
+    /// repositories, uploaded archives. Meant for the start of the server, before the first push.
     ///
     /// A stale `refs/heads/main.lock` would refuse every later push, so nobody ever has to remove one by hand. What
     /// changed less than `min_age` ago is left: a receive-pack that outlived its server may be at work. Ask again when
@@ -129,7 +136,7 @@ impl Repositories {
         let mut swept = Swept::default();
         for entry in entries(&self.root)? {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with(NEW) || name.starts_with(TRASH) {
+            if [NEW, TRASH, UPLOAD].iter().any(|mark| name.starts_with(mark)) {
                 swept.take(&entry.path(), min_age);
             } else if name.ends_with(".git") {
                 sweep_repository(&entry.path(), min_age, &mut swept)?;

@@ -1,11 +1,15 @@
 //! A pushed commit, readable even while git still keeps it in quarantine.
 
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
-use git2::{ErrorCode, ObjectType, Oid, Repository, Tree};
+use git2::{ObjectType, Oid, Repository, Tree};
+use tempfile::TempDir;
 
-use super::GitError;
+use super::names::shown;
+use super::{GitError, SourceLimits};
 
 /// File modes of git's tree entries (`git help fast-import`, "filemodify").
 pub(super) const MODE_SYMLINK: i32 = 0o120_000;
@@ -15,6 +19,8 @@ pub(super) const MODE_SUBMODULE: i32 = 0o160_000;
 
 /// How many symbolic links in a row are followed: Linux stops at 40, nobody needs more than a few.
 const MAX_LINKS: usize = 8;
+/// Longest target of a link that is followed: what Linux takes.
+const MAX_TARGET: usize = 4095;
 
 /// A commit and its tree.
 ///
@@ -23,11 +29,23 @@ const MAX_LINKS: usize = 8;
 #[derive(Debug, Clone)]
 pub struct Source {
     pub(super) repository: PathBuf,
-    quarantine: Option<PathBuf>,
+    pub(super) quarantine: Option<PathBuf>,
     commit: String,
     tree: String,
     pub(super) time: i64,
     is_tag: bool,
+    /// The submodules that were fetched, by their paths in the whole tree.
+    pub(super) modules: Arc<BTreeMap<Vec<u8>, Module>>,
+    /// The folder of a repository that goes with the last clone of this.
+    _temporary: Option<Arc<TempDir>>,
+}
+
+/// Where the files of a submodule are.
+#[derive(Debug, Clone)]
+pub(super) struct Module {
+    pub(super) repository: PathBuf,
+    /// Full id of its commit's tree.
+    pub(super) tree: String,
 }
 
 /// How an archive of a [`Source`] is written.
@@ -56,7 +74,22 @@ impl Source {
         let commit = object.peel_to_commit().map_err(|_| GitError::NotACommit { oid: oid.to_owned(), kind })?;
         let (commit_id, tree, time) = (commit.id().to_string(), commit.tree_id().to_string(), commit.time().seconds());
         let is_tag = object.kind() == Some(ObjectType::Tag);
-        Ok(Self { repository, quarantine, commit: commit_id, tree, time, is_tag })
+        Ok(Self {
+            repository,
+            quarantine,
+            commit: commit_id,
+            tree,
+            time,
+            is_tag,
+            modules: Arc::default(),
+            _temporary: None,
+        })
+    }
+
+    /// Opens a commit of a repository that is there for this source only, and goes with the last clone of it.
+    pub(super) fn open_temporary(folder: TempDir, oid: &str) -> Result<Self, GitError> {
+        let source = Self::open(folder.path(), None, oid)?;
+        Ok(Self { _temporary: Some(Arc::new(folder)), ..source })
     }
 
     /// Full id of the commit.
@@ -101,20 +134,18 @@ impl Source {
 
     /// The contents of a regular file at `path` (`Procfile`, `config/app.yml`); `None` when there is none.
     ///
-    /// Symbolic links are followed within the tree, as they would be in a checkout.
+    /// Symbolic links are followed within the tree, as they would be in a checkout; fetched submodules belong to it.
     ///
     /// # Errors
     /// [`GitError::TooLarge`] when it has more than `max_bytes`; it is not read then.
     pub fn file(&self, path: &str, max_bytes: u64) -> Result<Option<Vec<u8>>, GitError> {
-        let opened = self.opened()?;
-        let tree = self.root(&opened)?;
-        let failed = |error| GitError::git("read a file of", &self.repository)(error);
-        let Some(id) = resolve(&opened, &tree, Path::new(path)).map_err(failed)? else { return Ok(None) };
-        let (size, _) = opened.odb().and_then(|odb| odb.read_header(id)).map_err(failed)?;
+        let failed = || GitError::git("read a file of", &self.repository);
+        let Some(Found { repository, id, .. }) = self.resolve(Path::new(path))? else { return Ok(None) };
+        let (size, _) = repository.odb().and_then(|odb| odb.read_header(id)).map_err(failed())?;
         if size as u64 > max_bytes {
-            return Err(GitError::TooLarge { path: path.to_owned(), size: size as u64, max: max_bytes });
+            return Err(GitError::TooLarge { path: shown(path.as_bytes()), size: size as u64, max: max_bytes });
         }
-        Ok(Some(opened.find_blob(id).map_err(failed)?.content().to_vec()))
+        Ok(Some(repository.find_blob(id).map_err(failed())?.content().to_vec()))
     }
 
     /// Whether the tree has an entry (file, folder, link, submodule) at `path`.
@@ -122,12 +153,7 @@ impl Source {
     /// # Errors
     /// [`GitError::Git`] when the repository cannot be read.
     pub fn exists(&self, path: &str) -> Result<bool, GitError> {
-        let opened = self.opened()?;
-        match self.root(&opened)?.get_path(Path::new(path)) {
-            Ok(_) => Ok(true),
-            Err(error) if error.code() == ErrorCode::NotFound => Ok(false),
-            Err(error) => Err(GitError::git("read the tree of", &self.repository)(error)),
-        }
+        Ok(self.lookup(Path::new(path))?.is_some())
     }
 
     /// The folder at `path` as a source of its own, of the same commit; `None` when there is no such folder.
@@ -161,11 +187,104 @@ impl Source {
         Ok(paths)
     }
 
-    /// Calls `each(repository, path, mode, id)` for every entry, folders before what they hold.
+    /// Calls `each(repository, path, mode, id)` for every entry, folders before what they hold, and those of fetched
+    /// submodules.
+    ///
+    /// # Errors
+    /// [`GitError::Refused`] at folders deeper inside each other than any source may have: no stack ends in a tree.
     pub(super) fn visit(&self, each: &mut Visitor<'_>) -> Result<(), GitError> {
         let opened = self.opened()?;
         let tree = self.root(&opened)?;
-        visit_tree(&opened, &self.repository, &tree, &mut Vec::new(), each)
+        self.visit_tree(&opened, &tree, &mut Vec::new(), 0, each)
+    }
+
+    fn visit_tree(
+        &self,
+        opened: &Repository,
+        tree: &Tree<'_>,
+        prefix: &mut Vec<u8>,
+        depth: usize,
+        each: &mut Visitor<'_>,
+    ) -> Result<(), GitError> {
+        let failed = || GitError::git("read the tree of", opened.path());
+        let most = SourceLimits::default().depth;
+        if depth > most {
+            let text =
+                format!("'{}' lies more than {most} folders deep: move it, commit and push again.", shown(prefix));
+            return Err(GitError::Refused(text));
+        }
+        for entry in tree {
+            let length = prefix.len();
+            prefix.extend_from_slice(entry.name_bytes());
+            each(opened, prefix, entry.filemode(), entry.id())?;
+            let module = if entry.filemode() == MODE_SUBMODULE { self.modules.get(prefix.as_slice()) } else { None };
+            prefix.push(b'/');
+            if let Some(module) = module {
+                let inside = open(&module.repository, None)?;
+                let below = Oid::from_str(&module.tree).and_then(|id| inside.find_tree(id)).map_err(failed())?;
+                self.visit_tree(&inside, &below, prefix, depth + 1, each)?;
+            } else if entry.filemode() == MODE_FOLDER {
+                let below = opened.find_tree(entry.id()).map_err(failed())?;
+                self.visit_tree(opened, &below, prefix, depth + 1, each)?;
+            }
+            prefix.truncate(length);
+        }
+        Ok(())
+    }
+
+    /// The entry at `path`, no links followed.
+    fn lookup(&self, path: &Path) -> Result<Option<Found>, GitError> {
+        let failed = || GitError::git("read the tree of", &self.repository);
+        let mut repository = self.opened()?;
+        let mut tree = Oid::from_str(&self.tree).map_err(failed())?;
+        let mut at = Vec::new();
+        let mut components = path.components().peekable();
+        while let Some(component) = components.next() {
+            let Component::Normal(name) = component else { return Ok(None) };
+            at.extend_from_slice(name.as_bytes());
+            let found = repository.find_tree(tree).map_err(failed())?;
+            let entry = found.get_name_bytes(name.as_bytes()).map(|entry| (entry.filemode(), entry.id()));
+            drop(found);
+            let Some((mode, id)) = entry else { return Ok(None) };
+            if components.peek().is_none() {
+                return Ok(Some(Found { repository, mode, id }));
+            }
+            match (mode, self.modules.get(at.as_slice())) {
+                (MODE_FOLDER, _) => tree = id,
+                (MODE_SUBMODULE, Some(module)) => {
+                    repository = open(&module.repository, None)?;
+                    tree = Oid::from_str(&module.tree).map_err(failed())?;
+                }
+                _ => return Ok(None),
+            }
+            at.push(b'/');
+        }
+        Ok(None)
+    }
+
+    /// The regular file that `path` leads to, through symbolic links that stay inside the tree.
+    fn resolve(&self, path: &Path) -> Result<Option<Found>, GitError> {
+        let failed = || GitError::git("read a file of", &self.repository);
+        let mut path = path.to_owned();
+        for _ in 0..MAX_LINKS {
+            let Some(found) = self.lookup(&path)? else { return Ok(None) };
+            match found.mode {
+                MODE_FOLDER | MODE_SUBMODULE => return Ok(None),
+                MODE_SYMLINK => {
+                    let (size, _) =
+                        found.repository.odb().and_then(|odb| odb.read_header(found.id)).map_err(failed())?;
+                    if size > MAX_TARGET {
+                        return Ok(None);
+                    }
+                    let target = found.repository.find_blob(found.id).map_err(failed())?;
+                    let target = std::str::from_utf8(target.content()).ok();
+                    let Some(next) = target.and_then(|text| join(&path, text)) else { return Ok(None) };
+                    path = next;
+                }
+                _ => return Ok(Some(found)),
+            }
+        }
+        Ok(None)
     }
 
     fn opened(&self) -> Result<Repository, GitError> {
@@ -182,25 +301,11 @@ impl Source {
 /// Called by [`Source::visit`].
 pub(super) type Visitor<'a> = dyn FnMut(&Repository, &[u8], i32, Oid) -> Result<(), GitError> + 'a;
 
-fn visit_tree(
-    opened: &Repository,
-    repository: &Path,
-    tree: &Tree<'_>,
-    prefix: &mut Vec<u8>,
-    each: &mut Visitor<'_>,
-) -> Result<(), GitError> {
-    for entry in tree {
-        let length = prefix.len();
-        prefix.extend_from_slice(entry.name_bytes());
-        each(opened, prefix, entry.filemode(), entry.id())?;
-        if entry.filemode() == MODE_FOLDER {
-            prefix.push(b'/');
-            let below = opened.find_tree(entry.id()).map_err(GitError::git("read the tree of", repository))?;
-            visit_tree(opened, repository, &below, prefix, each)?;
-        }
-        prefix.truncate(length);
-    }
-    Ok(())
+/// What [`Source::lookup`] found, and where its objects are.
+struct Found {
+    repository: Repository,
+    mode: i32,
+    id: Oid,
 }
 
 /// Opens a bare repository, with the quarantined objects readable beside its own.
@@ -216,30 +321,6 @@ fn open(repository: &Path, quarantine: Option<&Path>) -> Result<Repository, GitE
             .map_err(GitError::git("read the quarantine", folder))?;
     }
     Ok(opened)
-}
-
-/// The blob that `path` leads to, through symbolic links that stay inside the tree.
-fn resolve(opened: &Repository, tree: &Tree<'_>, path: &Path) -> Result<Option<Oid>, git2::Error> {
-    let mut path = path.to_owned();
-    for _ in 0..MAX_LINKS {
-        let entry = match tree.get_path(&path) {
-            Ok(entry) => entry,
-            Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        match entry.filemode() {
-            MODE_FOLDER | MODE_SUBMODULE => return Ok(None),
-            MODE_SYMLINK => {
-                let target = opened.find_blob(entry.id())?;
-                let Some(next) = std::str::from_utf8(target.content()).ok().and_then(|text| join(&path, text)) else {
-                    return Ok(None);
-                };
-                path = next;
-            }
-            _ => return Ok(Some(entry.id())),
-        }
-    }
-    Ok(None)
 }
 
 /// Where a link at `link` with the text `target` leads; `None` when that is outside of the tree.

@@ -92,7 +92,10 @@ impl From<JournalError> for Error {
 
 impl From<GitError> for Error {
     fn from(error: GitError) -> Self {
-        Self::Internal(error.into())
+        match error {
+            GitError::Refused(text) => Self::DeployFailed(vec![text]),
+            error => Self::Internal(error.into()),
+        }
     }
 }
 
