@@ -188,6 +188,7 @@ mod tests {
             ports: Vec::new(),
             labels: crate::engine::Labels::new(),
             size_bytes: 1,
+            layers: Vec::new(),
         };
         for (reference, expect) in [
             ("hello", true),

@@ -13,7 +13,9 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod usage;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ use futures_util::stream::BoxStream;
 
 use super::{
     ByteStream, Container, ContainerEvent, ContainerLog, ContainerSpec, Engine, EngineError, EngineInfo, ExitStatus,
-    Image, ImageBuild, Labels, LineSink, ListeningPort, Resources,
+    Image, ImageBuild, Labels, LineSink, ListeningPort, Resources, Volume,
 };
 use act::Act;
 
@@ -43,6 +45,8 @@ const BUILDKIT_SINCE: (usize, usize) = (1, 39);
 /// One Docker Engine, 20.10 or newer.
 pub struct Docker {
     client: bollard::Docker,
+    /// Where it listens, as it was given.
+    host: String,
     /// The engine's socket when it runs on this machine.
     socket: Option<PathBuf>,
     /// Whether containers can get a first process that reaps zombies and passes signals on.
@@ -85,6 +89,7 @@ impl Docker {
             // The engine runs `docker-init --version` and says N/A when that fails.
             has_init: info.init_commit.and_then(|commit| commit.id).is_some_and(|id| id != "N/A"),
             client,
+            host: host.to_owned(),
             socket,
             network_creation: tokio::sync::Mutex::new(()),
         })
@@ -254,6 +259,14 @@ impl Engine for Docker {
 
     async fn remove_volume(&self, name: &str) -> Result<(), EngineError> {
         self.drop_volume(name).await
+    }
+
+    async fn volumes(&self, labels: &Labels) -> Result<Vec<Volume>, EngineError> {
+        self.list_volumes(labels).await
+    }
+
+    async fn volume_sizes(&self) -> Result<BTreeMap<String, u64>, EngineError> {
+        self.measure_volumes().await
     }
 
     async fn limit_image_builds(&self, resources: &Resources) -> Result<Option<PathBuf>, EngineError> {

@@ -63,6 +63,7 @@ struct World {
     containers: BTreeMap<String, Entry>,
     networks: BTreeMap<String, Labels>,
     volumes: BTreeMap<String, Labels>,
+    volume_sizes: BTreeMap<String, u64>,
     faults: BTreeMap<String, Fault>,
     calls: BTreeMap<String, usize>,
     node_labels: Labels,
@@ -214,7 +215,8 @@ impl World {
     fn put_image(&mut self, reference: &str, ports: Vec<u16>, labels: Labels, behaviour: Behaviour) -> Image {
         self.next_id += 1;
         let id = format!("sha256:{:064x}", self.next_id);
-        let image = Image { id, tags: vec![reference.to_owned()], ports, labels, size_bytes: 1 };
+        let layers = vec![id.clone()];
+        let image = Image { id, tags: vec![reference.to_owned()], ports, labels, size_bytes: 1, layers };
         self.images.insert(reference.to_owned(), (image.clone(), behaviour));
         image
     }

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{
     ByteStream, Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, Engine, EngineError,
-    EngineInfo, ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, LogOutput, Resources, byte_stream,
-    label,
+    EngineInfo, ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, LogOutput, Resources, Volume,
+    byte_stream, label,
 };
 
 /// Every container answers at one listener, whose port its image declares.
@@ -53,6 +53,7 @@ impl Fake {
             ports: vec![port],
             labels: Labels::new(),
             size_bytes: 1,
+            layers: Vec::new(),
         };
         Self {
             listener,
@@ -208,7 +209,7 @@ impl Engine for Fake {
     }
 
     async fn create_container(&self, spec: &ContainerSpec) -> Result<String, EngineError> {
-        self.image(&spec.image).await?;
+        let image_id = self.image(&spec.image).await?.id;
         if spec.labels.contains_key(label::ONE_OFF) {
             self.one_offs.lock().unwrap().push(spec.clone());
         }
@@ -218,6 +219,8 @@ impl Engine for Fake {
             state: ContainerState::Created,
             labels: spec.labels.clone(),
             ip: None,
+            created_at: crate::model::Timestamp::now(),
+            image_id,
         });
         Ok(spec.name.clone())
     }
@@ -326,6 +329,14 @@ impl Engine for Fake {
 
     async fn remove_volume(&self, _: &str) -> Result<(), EngineError> {
         self.answers()
+    }
+
+    async fn volumes(&self, _: &Labels) -> Result<Vec<Volume>, EngineError> {
+        self.answers().map(|()| Vec::new())
+    }
+
+    async fn volume_sizes(&self) -> Result<BTreeMap<String, u64>, EngineError> {
+        self.answers().map(|()| BTreeMap::new())
     }
 
     async fn limit_image_builds(&self, _: &Resources) -> Result<Option<PathBuf>, EngineError> {
