@@ -1,5 +1,6 @@
 //! `slipway stack`: the images that slugs are built and run on.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -56,13 +57,12 @@ async fn rebase(config: &Config) -> Result<ExitCode> {
     refuse_without_server(config, "it starts the apps on the present run image; start it with `slipway serve`")?;
     let store = server::open_store(config).await?;
     let id = request_rebase(&store).await?;
-    let mut told = 0;
-    let mut unneeded = 0;
-    let mut failed = 0;
+    let (mut told, mut unneeded, mut failed) = (HashSet::new(), 0, 0);
     loop {
         let RebaseProgress { results, is_finished } = rebase_progress(&store, &id).await?;
-        for RebaseResult { app_name, outcome, detail, .. } in results.iter().skip(told) {
+        for RebaseResult { app_id, app_name, outcome, detail } in results {
             match outcome {
+                _ if !told.insert(app_id) => {}
                 RebaseOutcome::Rebased => println!("{app_name}: {detail} runs on the present run image"),
                 RebaseOutcome::Unneeded => unneeded += 1,
                 RebaseOutcome::Failed => {
@@ -72,14 +72,13 @@ async fn rebase(config: &Config) -> Result<ExitCode> {
                 }
             }
         }
-        told = results.len();
         if is_finished {
             break;
         }
         refuse_without_server(config, "the rebase goes on when it is started again")?;
         tokio::time::sleep(LOOK).await;
     }
-    println!("{} apps were rebased, {failed} failed, {unneeded} needed nothing", told - unneeded - failed);
+    println!("{} apps were rebased, {failed} failed, {unneeded} needed nothing", told.len() - unneeded - failed);
     store.close().await;
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

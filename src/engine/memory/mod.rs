@@ -90,6 +90,32 @@ impl Memory {
         self.world().put_image(reference, ports.to_vec(), Labels::new(), Behaviour::default())
     }
 
+    /// Has an image with these labels, made from the image `base`, if any; without a name when `reference` is empty.
+    pub fn add_labelled_image(&self, reference: &str, labels: Labels, base: Option<&Image>) -> Image {
+        let mut world = self.world();
+        let key = if reference.is_empty() { format!("nameless-{}", world.next_id) } else { reference.to_owned() };
+        let made = world.put_image(&key, Vec::new(), labels, Behaviour::default());
+        let (mut image, behaviour) = world.images.remove(&key).expect("it was just put there");
+        image.layers = base.into_iter().flat_map(|base| base.layers.clone()).chain(made.layers).collect();
+        image.size_bytes = 1 << 20;
+        if reference.is_empty() {
+            image.tags.clear();
+        }
+        let key = if reference.is_empty() { image.id.clone() } else { key };
+        world.images.insert(key, (image.clone(), behaviour));
+        image
+    }
+
+    /// What a volume holds.
+    pub fn size_volume(&self, name: &str, bytes: u64) {
+        self.world().volume_sizes.insert(name.to_owned(), bytes);
+    }
+
+    /// Names of all volumes, sorted.
+    pub fn volumes_now(&self) -> Vec<String> {
+        self.world().volumes.keys().cloned().collect()
+    }
+
     /// Containers of the image end right after their start.
     pub fn exit_on_start(&self, image: &str, code: i64) {
         self.behave(image, |it| it.exit = Some(ExitStatus { code, out_of_memory: code == 137 }));

@@ -1,9 +1,9 @@
 //! What there is: in the engine and on disk first, then in the rows, so that whatever is made meanwhile is accounted for.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::Cleanup;
+use super::{Caches, Cleanup};
 use crate::build::SlugFile;
 use crate::engine::{Container, Image, Labels, Volume, label, labels};
 use crate::model::{App, AppId, Operation, OperationId, Timestamp};
@@ -27,9 +27,7 @@ pub(super) struct Facts {
     /// Names of this installation's networks.
     pub networks: Vec<String>,
     /// This installation's build caches.
-    pub caches: Vec<Volume>,
-    /// Bytes by volume; `None` when they were not measured.
-    pub sizes: Option<BTreeMap<String, u64>>,
+    pub caches: Caches,
     pub slugs: Vec<SlugFile>,
     pub temporary: Vec<SlugFile>,
     pub apps: HashMap<AppId, App>,
@@ -47,16 +45,11 @@ pub(super) struct Facts {
 
 impl Cleanup {
     /// Reads them. `own` is the operation of the clean-up that asks.
-    pub(super) async fn facts(
-        &self,
-        sizes: Option<&BTreeMap<String, u64>>,
-        own: Option<&OperationId>,
-    ) -> Result<Facts, Error> {
+    pub(super) async fn facts(&self, caches: &Caches, own: Option<&OperationId>) -> Result<Facts, Error> {
         let (engine, pool) = (&self.engine, self.store.pool());
         let images = engine.images(&Labels::new()).await?;
         let containers = engine.containers(&Labels::new()).await?;
         let networks = engine.networks(&self.ours()).await?;
-        let caches = self.caches().await?;
         let (slugs, temporary) = self.files().await?;
         let apps = apps::list(pool, None, Page::ALL).await?.into_iter().map(|app| (app.id, app)).collect();
         let live = operations::live(pool).await?;
@@ -67,8 +60,7 @@ impl Cleanup {
             images,
             containers,
             networks,
-            caches,
-            sizes: sizes.cloned(),
+            caches: caches.clone(),
             slugs,
             temporary,
             apps,

@@ -7,6 +7,8 @@
 mod facts;
 mod remove;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,14 +20,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Error, OwnedOperations, Platform};
 use crate::build::SlugStore;
-use crate::engine::Engine;
+use crate::engine::{Engine, Volume};
 use crate::model::{App, AppId};
 use crate::store::{Store, apps};
 
 pub use rules::shown_size;
 
 /// The first look comes so long after the start, a later one so long after the one before.
-const FIRST: Duration = Duration::from_secs(20);
+const FIRST: Duration = Duration::from_secs(10);
 const PERIOD: Duration = Duration::from_secs(3600);
 /// After a push the disk has a rest for so long; pushes in the meantime share the look that follows.
 const AFTER_PUSH: Duration = Duration::from_secs(30);
@@ -98,7 +100,15 @@ pub struct Plan {
     pub stays: Vec<Item>,
     /// What could not be looked at.
     pub notes: Vec<String>,
-    /// As measured; `None` when not asked for.
+    caches: Caches,
+}
+
+/// The build caches that there were when the plan was made. The rules look at these until it is carried out: with one
+/// gone, there would be room for another that was to go before it.
+#[derive(Debug, Clone, Default)]
+struct Caches {
+    volumes: Vec<Volume>,
+    /// Bytes by volume; `None` when they were not measured.
     sizes: Option<BTreeMap<String, u64>>,
 }
 
@@ -157,18 +167,16 @@ impl Cleanup {
     /// # Errors
     /// When the engine, the database or the slug store cannot be read. Sizes that cannot be had are only noted.
     pub async fn plan(&self, depth: Depth) -> Result<Plan, Error> {
-        let (mut sizes, mut notes) = (None, Vec::new());
-        if depth == Depth::Full && !self.caches().await?.is_empty() {
+        let mut caches = Caches { volumes: self.caches().await?, sizes: None };
+        let mut notes = Vec::new();
+        if depth == Depth::Full && !caches.volumes.is_empty() {
             match self.engine.volume_sizes().await {
-                Ok(found) => sizes = Some(found),
+                Ok(sizes) => caches.sizes = Some(sizes),
                 Err(error) => notes.push(format!("build caches were not measured: {error}")),
             }
         }
-        let facts = self.facts(sizes.as_ref(), None).await?;
-        let mut plan = rules::plan(&facts);
-        plan.notes = notes;
-        plan.sizes = sizes;
-        Ok(plan)
+        let plan = rules::plan(&self.facts(&caches, None).await?);
+        Ok(Plan { notes, caches, ..plan })
     }
 }
 

@@ -62,7 +62,7 @@ impl Cleanup {
             locked => locked?,
         };
         let work = async {
-            let now = rules::plan(&self.facts(plan.sizes.as_ref(), Some(&operation)).await?);
+            let now = rules::plan(&self.facts(&plan.caches, Some(&operation)).await?);
             for item in items {
                 if !now.goes.iter().any(|other| (other.kind, &other.name) == (item.kind, &item.name)) {
                     report(item, &Outcome::Kept("it is needed by now".to_owned()));

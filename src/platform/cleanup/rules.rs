@@ -175,9 +175,9 @@ impl Facts {
     /// Build caches with their sizes: those of apps that are gone go, and those that were used least lately until the rest
     /// is within its bounds.
     fn caches(&self) -> Vec<(&Volume, Option<u64>, Verdict)> {
-        let measured = |volume: &Volume| self.sizes.as_ref().and_then(|sizes| sizes.get(&volume.name).copied());
+        let measured = |volume: &Volume| self.caches.sizes.as_ref().and_then(|sizes| sizes.get(&volume.name).copied());
         let mut used = BTreeMap::new();
-        for volume in &self.caches {
+        for volume in &self.caches.volumes {
             let last = self.app(&volume.labels).map(|app| self.last_builds.get(&app).copied());
             // The newest first, those of apps that are gone at the end.
             used.insert((Reverse(last), &volume.name), volume);
