@@ -108,4 +108,10 @@ pub struct Config {
     pub run_timeout: Duration,
     /// Most bytes of one app's log stream on disk.
     pub log_bytes_per_app: u64,
+    /// How many releases of each app clean-up keeps restorable.
+    pub keep_releases: i64,
+    /// Most bytes of all build caches of apps together.
+    pub build_cache_bytes: u64,
+    /// Repository whose tags are the stack images.
+    pub stack: String,
 }

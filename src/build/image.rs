@@ -13,7 +13,7 @@ use super::restamp::Restamped;
 use super::scratch::Scratch;
 use super::{BuildError, Builder};
 use crate::engine::{ByteStream, ContainerSpec, EngineError, Image, Labels, label, labels};
-use crate::model::{AppId, Build, BuildId, BuildKind, OperationId};
+use crate::model::{App, AppId, Build, BuildId, BuildKind, OperationId};
 
 /// How long a slug may take on its way into an image.
 const LAY_LIMIT: Duration = Duration::from_secs(600);
@@ -30,12 +30,19 @@ pub(super) struct Target {
     operation: OperationId,
 }
 
+/// Repositories of images of apps begin so; no other name is Slipway's to take away.
+pub const APP_IMAGE_PREFIX: &str = "slipway/app-";
+
+fn reference(app: &App, build: BuildId) -> String {
+    format!("{APP_IMAGE_PREFIX}{}:{}", app.name, short(build))
+}
+
 impl Builder {
     /// What the image of `request` is called, and how it is labelled.
     pub(super) fn target(&self, request: &BuildRequest) -> Target {
         let BuildRequest { app, build_id, .. } = request;
         Target {
-            reference: format!("slipway/app-{}:{}", app.name, short(*build_id)),
+            reference: reference(app, *build_id),
             labels: self.image_labels(app.id, app.name.as_str(), *build_id, request.source.commit()),
             app: app.id,
             build: *build_id,
@@ -49,6 +56,10 @@ impl Builder {
     /// # Errors
     /// [`BuildError::ImageLost`] when there is no slug to make it from.
     pub async fn ensure_image(&self, build: &Build) -> Result<(), BuildError> {
+        if let Some(slug) = &build.slug {
+            // Before anything else: clean-up goes by that.
+            self.slugs().touch(slug).map_err(BuildError::io(format!("looking for slug {slug}")))?;
+        }
         match self.engine.image(&build.engine_image).await {
             Ok(_) => return Ok(()),
             Err(EngineError::NotFound { .. }) => {}
@@ -68,6 +79,55 @@ impl Builder {
         let laid = tokio::time::timeout(LAY_LIMIT, self.lay(&target, slug)).await;
         laid.map_err(|_| BuildError::TimedOut { limit: LAY_LIMIT })??;
         Ok(())
+    }
+
+    /// Whether the image of a build is made from the run image as it is now; `false` when the engine has lost it.
+    ///
+    /// # Errors
+    /// [`BuildError::NoStack`] when there is no run image.
+    pub async fn is_on_present_stack(&self, build: &Build) -> Result<bool, BuildError> {
+        let run_image = self.settings.stack.run_image();
+        let present = match self.engine.image(&run_image).await {
+            Err(EngineError::NotFound { .. }) => return Err(BuildError::NoStack { image: run_image }),
+            present => present?,
+        };
+        match self.engine.image(&build.engine_image).await {
+            Ok(image) => Ok(image.is_built_on(&present)),
+            Err(EngineError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Lays the slug of an earlier build on the present run image as the image of the build `new`; yields the engine's
+    /// reference. No buildpack runs.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// [`BuildError::ImageLost`] when the slug is not there any more.
+    pub async fn rebase(
+        &self,
+        app: &App,
+        build: &Build,
+        new: BuildId,
+        operation: &OperationId,
+    ) -> Result<String, BuildError> {
+        let slug = build.slug.as_deref().filter(|_| build.kind == BuildKind::Slug);
+        let slug = slug.ok_or_else(|| BuildError::ImageLost { image: build.engine_image.clone() })?;
+        if !self.slugs().touch(slug).map_err(BuildError::io(format!("looking for slug {slug}")))? {
+            return Err(BuildError::ImageLost { image: build.engine_image.clone() });
+        }
+        let commit = build.commit.as_deref().unwrap_or_default();
+        let target = Target {
+            reference: reference(app, new),
+            labels: self.image_labels(app.id, app.name.as_str(), new, commit),
+            app: app.id,
+            build: new,
+            operation: operation.clone(),
+        };
+        let laid = tokio::time::timeout(LAY_LIMIT, self.lay(&target, slug)).await;
+        laid.map_err(|_| BuildError::TimedOut { limit: LAY_LIMIT })??;
+        Ok(target.reference)
     }
 
     /// Lays a slug on the stack's run image.

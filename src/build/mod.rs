@@ -36,6 +36,7 @@ pub use build_logs::{BuildLogWriter, BuildLogs};
 pub use builder::{BuildRequest, BuildSettings, Builder, Built};
 pub use error::BuildError;
 pub use fingerprint::FingerprintKey;
+pub use image::APP_IMAGE_PREFIX;
 pub use plan::{Plan, plan};
-pub use slugs::SlugStore;
+pub use slugs::{SlugFile, SlugStore};
 pub use stack::{STACK_NAME, Stack, StackStatus};

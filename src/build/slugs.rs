@@ -1,9 +1,33 @@
 //! Slugs on disk, by digest.
 
+use std::fs::{File, FileTimes};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
+use rustix::fs::{FlockOperation, flock};
 use tempfile::NamedTempFile;
+
+/// Ends of the names of files that are being written.
+const TEMPORARY: &str = "tmp";
+
+/// A file of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlugFile {
+    /// The digest of a slug, the name of a temporary file.
+    pub name: String,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// When it was written, or last found to be of use.
+    pub used_at: SystemTime,
+}
+
+impl SlugFile {
+    /// For how long nobody has needed it.
+    pub fn idle(&self) -> Duration {
+        self.used_at.elapsed().unwrap_or_default()
+    }
+}
 
 /// Keeps slugs as `SHA256.tgz` in one directory. A slug that is there is whole: it gets its name after it was synced.
 #[derive(Debug, Clone)]
@@ -19,13 +43,16 @@ impl SlugStore {
     pub fn open(dir: impl Into<PathBuf>) -> io::Result<Self> {
         let dir = dir.into();
         std::fs::create_dir_all(&dir)?;
-        for entry in std::fs::read_dir(&dir)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "tmp") {
-                std::fs::remove_file(path)?;
-            }
+        let store = Self::beside(dir);
+        for file in store.temporary_files()? {
+            std::fs::remove_file(store.dir.join(file.name))?;
         }
-        Ok(Self { dir })
+        Ok(store)
+    }
+
+    /// The store of a server that may be running: nothing is made or cleared.
+    pub fn beside(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
     }
 
     /// Whether the slug is there.
@@ -67,27 +94,100 @@ impl SlugStore {
     /// # Errors
     /// When the directory cannot be read.
     pub fn list(&self) -> io::Result<Vec<String>> {
-        let mut digests = Vec::new();
-        for entry in std::fs::read_dir(&self.dir)? {
-            let name = entry?.file_name();
-            let digest = name.to_str().and_then(|name| name.strip_suffix(".tgz"));
-            digests.extend(digest.filter(|digest| is_digest(digest)).map(str::to_owned));
+        Ok(self.files()?.into_iter().map(|file| file.name).collect())
+    }
+
+    /// All slugs, in the order of their digests.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn files(&self) -> io::Result<Vec<SlugFile>> {
+        self.entries(|name| name.strip_suffix(".tgz").filter(|digest| is_digest(digest)))
+    }
+
+    /// Files that are being written, or were when the machine stopped.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn temporary_files(&self) -> io::Result<Vec<SlugFile>> {
+        self.entries(|name| Path::new(name).extension().is_some_and(|found| found == TEMPORARY).then_some(name))
+    }
+
+    fn entries(&self, wanted: impl Fn(&str) -> Option<&str>) -> io::Result<Vec<SlugFile>> {
+        let mut files = Vec::new();
+        let entries = match std::fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(files),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let file_name = entry.file_name();
+            let Some(name) = file_name.to_str().and_then(&wanted) else { continue };
+            match entry.metadata() {
+                Ok(found) if found.is_file() => {
+                    files.push(SlugFile { name: name.to_owned(), size_bytes: found.len(), used_at: found.modified()? })
+                }
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
-        digests.sort_unstable();
-        Ok(digests)
+        files.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        Ok(files)
+    }
+
+    /// Notes that a slug is of use now, so that clean-up spares it; yields whether it is there.
+    ///
+    /// # Errors
+    /// When it is there and its time cannot be set.
+    pub fn touch(&self, digest: &str) -> io::Result<bool> {
+        let _lock = self.lock()?;
+        match self.read(digest) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            file => file?.set_times(FileTimes::new().set_modified(SystemTime::now())).map(|()| true),
+        }
+    }
+
+    /// Removes a slug, or a temporary file, that nobody has needed for `idle`; yields whether it is gone. Whoever writes or
+    /// touches it at the same time, in this process or another, wins.
+    ///
+    /// # Errors
+    /// When it cannot be looked at or removed.
+    pub fn remove_idle(&self, name: &str, idle: Duration) -> io::Result<bool> {
+        let is_temporary = Path::new(name).extension().is_some_and(|found| found == TEMPORARY);
+        let is_plain = !name.contains('/');
+        let path = if is_temporary && is_plain { Some(self.dir.join(name)) } else { self.path(name) };
+        let path = path.ok_or(io::ErrorKind::InvalidInput)?;
+        let _lock = self.lock()?;
+        let modified = match std::fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+            found => found?.modified()?,
+        };
+        if modified.elapsed().unwrap_or_default() < idle {
+            return Ok(false);
+        }
+        std::fs::remove_file(path).map(|()| true)
+    }
+
+    /// Held while a file's age is looked at or changed. Other processes take it too.
+    fn lock(&self) -> io::Result<File> {
+        let dir = File::open(&self.dir)?;
+        flock(&dir, FlockOperation::LockExclusive)?;
+        Ok(dir)
     }
 
     /// An unnamed place on the same file system to write to; it is gone when dropped.
     pub(super) fn spool(&self) -> io::Result<NamedTempFile> {
-        tempfile::Builder::new().prefix("slug-").suffix(".tmp").tempfile_in(&self.dir)
+        tempfile::Builder::new().prefix("slug-").suffix(&format!(".{TEMPORARY}")).tempfile_in(&self.dir)
     }
 
     /// Gives a written file its name, durably.
     pub(super) fn keep(&self, file: NamedTempFile, digest: &str) -> io::Result<()> {
         let path = self.path(digest).ok_or(io::ErrorKind::InvalidInput)?;
         file.as_file().sync_all()?;
+        let dir = self.lock()?;
+        file.as_file().set_times(FileTimes::new().set_modified(SystemTime::now()))?;
         file.persist(path).map_err(|error| error.error)?;
-        std::fs::File::open(&self.dir)?.sync_all()
+        dir.sync_all()
     }
 
     /// `None` when the text is no digest, so that no other file can be named.
@@ -132,6 +232,36 @@ mod tests {
         store.remove(&digest).unwrap();
         store.remove(&digest).unwrap();
         assert_eq!(store.read(&digest).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_was_of_use_lately_is_spared() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SlugStore::open(dir.path()).unwrap();
+        let (digest, hour) = ("0a".repeat(32), Duration::from_secs(3600));
+        let age = || {
+            let file = File::options().write(true).open(dir.path().join(format!("{digest}.tgz"))).unwrap();
+            file.set_modified(SystemTime::now() - 2 * hour).unwrap();
+        };
+        assert!(!store.touch(&digest).unwrap());
+        assert!(store.remove_idle(&digest, hour).unwrap(), "gone is gone");
+        store.keep(store.spool().unwrap(), &digest).unwrap();
+        age();
+        assert!(store.files().unwrap()[0].idle() > hour);
+        assert!(store.touch(&digest).unwrap());
+        assert!(!store.remove_idle(&digest, hour).unwrap());
+        age();
+        store.keep(store.spool().unwrap(), &digest).unwrap();
+        assert!(!store.remove_idle(&digest, hour).unwrap(), "it was written again");
+        age();
+        assert!(store.remove_idle(&digest, hour).unwrap());
+        assert!(!store.contains(&digest));
+
+        std::fs::write(dir.path().join("slug-x.tmp"), "half").unwrap();
+        assert_eq!(store.temporary_files().unwrap()[0].name, "slug-x.tmp");
+        assert!(!store.remove_idle("slug-x.tmp", hour).unwrap());
+        assert!(store.remove_idle("slug-x.tmp", Duration::ZERO).unwrap());
+        assert!(store.remove_idle("../x.tmp", hour).is_err() && store.remove_idle("x", hour).is_err());
     }
 
     #[test]

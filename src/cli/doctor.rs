@@ -31,7 +31,7 @@ enum Finding {
 /// Runs every check, prints a line for each; fails when anything is wrong.
 pub async fn run(config: &Config) -> Result<ExitCode> {
     let mut findings = vec![git(), data_dir(&config.data_dir), disk(&config.data_dir), database(config).await];
-    let running = is_running(config);
+    let running = server::is_running(config);
     for (address, setting) in [
         (config.api_addr, "api-addr"),
         (config.ssh_addr, "ssh-addr"),
@@ -121,12 +121,6 @@ async fn database(config: &Config) -> Finding {
     }
 }
 
-/// Whether a server holds the data directory.
-fn is_running(config: &Config) -> bool {
-    std::fs::File::open(config.data_dir.join("lock"))
-        .is_ok_and(|file| rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err())
-}
-
 fn port(address: SocketAddr, setting: &str, is_running: bool) -> Finding {
     match TcpListener::bind(address) {
         Ok(_) => Finding::Fine(format!("{address} is free ({setting})")),
@@ -152,7 +146,7 @@ async fn engine(config: &Config, findings: &mut Vec<Finding>) {
     };
     findings.push(engine_version(&info));
     findings.push(build_limits(config, &engine).await);
-    findings.push(stack(&engine).await);
+    findings.push(stack(config, &engine).await);
 }
 
 fn engine_version(info: &EngineInfo) -> Finding {
@@ -184,8 +178,8 @@ async fn build_limits(config: &Config, engine: &Docker) -> Finding {
     }
 }
 
-async fn stack(engine: &Docker) -> Finding {
-    match Stack::default().status(engine).await {
+async fn stack(config: &Config, engine: &Docker) -> Finding {
+    match Stack::new(&config.stack).status(engine).await {
         Ok(StackStatus::Current) => Finding::Fine("stack images are there and current".into()),
         Ok(StackStatus::Outdated) => Finding::Wrong("stack images are outdated".into(), "slipway stack build".into()),
         Ok(StackStatus::Missing) => Finding::Wrong("stack images are missing".into(), "slipway stack build".into()),

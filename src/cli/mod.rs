@@ -1,6 +1,8 @@
 //! Arguments become a command.
 
+mod cache;
 mod doctor;
+mod gc;
 mod stack;
 mod user;
 
@@ -35,6 +37,11 @@ enum Command {
     /// The images that slugs are built and run on.
     #[command(subcommand)]
     Stack(stack::StackCommand),
+    /// Remove images, slugs and caches that no release needs any more. The server does so by itself.
+    Gc(gc::GcArguments),
+    /// What builds of apps have cached.
+    #[command(subcommand)]
+    Cache(cache::CacheCommand),
     /// Accounts, from the host itself.
     #[command(subcommand)]
     User(user::UserCommand),
@@ -61,6 +68,8 @@ async fn run_command(command: Command) -> Result<ExitCode> {
         Command::Serve { options } => server::serve(options.load()?).await.map(|()| ExitCode::SUCCESS),
         Command::Doctor { options } => doctor::run(&options.load()?).await,
         Command::Stack(command) => stack::run(command).await,
+        Command::Gc(arguments) => gc::run(arguments).await,
+        Command::Cache(command) => cache::run(command).await,
         Command::User(command) => user::run(command).await,
     }
 }

@@ -297,6 +297,9 @@ impl Given {
             instance_pids: self.get("instance-pids", pids())?,
             run_timeout: self.get("run-timeout", parse::duration(second))?,
             log_bytes_per_app: self.get("log-size-per-app", parse::size(64 << 10))?,
+            keep_releases: self.get("keep-releases", parse::number(1..=1_000_000))?,
+            build_cache_bytes: self.get("build-cache-bytes", parse::size(0))?,
+            stack: self.get("stack", parse::repository)?,
         })
     }
 }

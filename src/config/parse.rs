@@ -41,6 +41,29 @@ pub(super) fn domain(text: &str) -> Result<String, Problem> {
     Ok(name)
 }
 
+/// The repository part of an image reference, without tag and digest.
+pub(super) fn repository(text: &str) -> Result<String, Problem> {
+    let is_part = |part: &str| {
+        let is_outer = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        is_outer(part.bytes().next())
+            && is_outer(part.bytes().last())
+            && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte))
+    };
+    let (host, path) = match text.split_once('/') {
+        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (Some(host), path),
+        _ => (None, text),
+    };
+    let is_host = |host: &str| {
+        let (name, port) = host.split_once(':').unwrap_or((host, "0"));
+        is_part(name) && port.parse::<u16>().is_ok()
+    };
+    if text.len() <= 200 && host.is_none_or(is_host) && path.split('/').all(is_part) {
+        Ok(text.to_owned())
+    } else {
+        Err("is not the name of an image repository, without a tag".to_owned())
+    }
+}
+
 pub(super) fn docker_host(text: &str) -> Result<String, Problem> {
     let is_valid = match text.split_once("://") {
         Some(("unix", path)) => path.starts_with('/'),

@@ -90,4 +90,7 @@ pub const SETTINGS: &[Setting] = &[
     fixed("instance-pids", "1024", "Most processes and threads of an instance"),
     fixed("run-timeout", "20m", "How long a one-off command may run"),
     fixed("log-size-per-app", "8MiB", "Most bytes of one app's log stream on disk"),
+    fixed("keep-releases", "10", "How many releases of each app stay restorable when clean-up removes old images"),
+    fixed("build-cache-bytes", "10GiB", "Most bytes of the build caches of all apps; clean-up removes the least used"),
+    fixed("stack", "slipway/stack", "Repository of the images that slugs are built and run on"),
 ];

@@ -41,6 +41,10 @@ fn nothing_given_yields_the_documented_defaults() {
     assert_eq!(config.docker_host, "unix:///var/run/docker.sock");
     assert_eq!((config.build_ca_bundle, config.ready_file), (None, None));
     assert_eq!((config.max_push_bytes, config.log_bytes_per_app), (1 << 30, 8 << 20));
+    assert_eq!(
+        (config.keep_releases, config.build_cache_bytes, config.stack.as_str()),
+        (10, 10 << 30, "slipway/stack")
+    );
     assert!((1..=2 << 30).contains(&config.build_memory_bytes));
     assert_eq!((config.build_cpu_shares, config.build_pids), (512, 4096));
     assert_eq!((config.instance_memory_bytes, config.instance_pids), (512 << 20, 1024));

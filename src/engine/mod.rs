@@ -17,7 +17,7 @@ use futures_util::stream::BoxStream;
 
 pub use spec::{
     Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, EngineInfo, ExitStatus, Image, ImageBuild,
-    Labels, ListeningPort, LogOutput, Purpose, RegistryLogin, Resources, Secrets, label,
+    Labels, ListeningPort, LogOutput, Purpose, RegistryLogin, Resources, Secrets, Volume, label,
 };
 
 /// What the engine could not do.
@@ -137,7 +137,7 @@ pub trait Engine: Send + Sync {
     /// [`EngineError::InUse`] when it is the last name and a container needs the image; it keeps its name then.
     async fn remove_image(&self, reference: &str) -> Result<(), EngineError>;
 
-    /// Images that carry all of `labels`.
+    /// Images that carry all of `labels`, all images where there are none. Layers that are only parts of images are none.
     async fn images(&self, labels: &Labels) -> Result<Vec<Image>, EngineError>;
 
     /// Creates a container without starting it; yields its engine id. A container of that name and the same
@@ -208,7 +208,17 @@ pub trait Engine: Send + Sync {
     async fn ensure_volume(&self, name: &str, labels: &Labels) -> Result<(), EngineError>;
 
     /// Removes a volume. One that is gone is fine.
+    ///
+    /// # Errors
+    /// [`EngineError::InUse`] when a container needs it.
     async fn remove_volume(&self, name: &str) -> Result<(), EngineError>;
+
+    /// Volumes that carry all of `labels`.
+    async fn volumes(&self, labels: &Labels) -> Result<Vec<Volume>, EngineError>;
+
+    /// Bytes that each volume of the engine holds, by name; those that the engine cannot measure are left out. It reads all
+    /// of them, which may take minutes and keeps the disk busy.
+    async fn volume_sizes(&self) -> Result<BTreeMap<String, u64>, EngineError>;
 
     /// Bounds all image builds of this engine together, where Slipway can reach what holds them; yields the path of the
     /// control group that does, or `None` where there is none to be had (an engine on another machine).

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::model::Timestamp;
+
 /// Label names and values of engine objects.
 pub type Labels = BTreeMap<String, String>;
 
@@ -108,6 +110,10 @@ pub struct Container {
     pub labels: Labels,
     /// Address on its network, while it runs.
     pub ip: Option<IpAddr>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Content id of its image.
+    pub image_id: String,
 }
 
 /// What Slipway made a container for, with the id of it.
@@ -150,6 +156,24 @@ pub struct Image {
     pub labels: Labels,
     /// Bytes on disk.
     pub size_bytes: i64,
+    /// Digests of its layers, the lowest first.
+    pub layers: Vec<String>,
+}
+
+impl Image {
+    /// Whether it was made from `base`: it has all of that one's layers below one more at least.
+    pub fn is_built_on(&self, base: &Self) -> bool {
+        !base.layers.is_empty() && self.layers.len() > base.layers.len() && self.layers.starts_with(&base.layers)
+    }
+}
+
+/// A named volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: Labels,
 }
 
 /// What a registry wants to know of who pulls.

@@ -161,15 +161,15 @@ impl Source {
     /// # Errors
     /// [`GitError::Git`] when the repository cannot be read.
     pub fn subtree(&self, path: &str) -> Result<Option<Self>, GitError> {
-        let opened = self.opened()?;
-        match self.root(&opened)?.get_path(Path::new(path)) {
-            Ok(entry) if entry.filemode() == MODE_FOLDER => {
-                Ok(Some(Self { tree: entry.id().to_string(), ..self.clone() }))
-            }
-            Ok(_) => Ok(None),
-            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
-            Err(error) => Err(GitError::git("read the tree of", &self.repository)(error)),
-        }
+        let Some(found) = self.lookup(Path::new(path))? else { return Ok(None) };
+        let (repository, tree) = match (found.mode, self.modules.get(path.as_bytes())) {
+            (MODE_FOLDER, _) => (found.repository.path().to_owned(), found.id.to_string()),
+            (MODE_SUBMODULE, Some(module)) => (module.repository.clone(), module.tree.clone()),
+            _ => return Ok(None),
+        };
+        let below = |name: &[u8]| Some(name.strip_prefix(path.as_bytes())?.strip_prefix(b"/")?.to_vec());
+        let modules = self.modules.iter().filter_map(|(name, module)| Some((below(name)?, module.clone()))).collect();
+        Ok(Some(Self { repository, tree, modules: Arc::new(modules), ..self.clone() }))
     }
 
     /// Paths of everything that is not a folder, in git's order. Bytes that are not UTF-8 are replaced.

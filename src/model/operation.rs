@@ -21,6 +21,10 @@ pub enum OperationKind {
     Scale,
     /// Fresh instances of the release that runs already.
     Restart,
+    /// The present release on a rebuilt run image.
+    Rebase,
+    /// Removal of what earlier builds left.
+    CleanUp,
     /// The end of the app.
     Destroy,
 }
@@ -34,6 +38,8 @@ words!(
     Rollback = "rollback",
     Scale = "scale",
     Restart = "restart",
+    Rebase = "rebase",
+    CleanUp = "clean-up",
     Destroy = "destroy",
 );
 
@@ -111,14 +117,14 @@ impl Step {
     /// [`IllegalStep`] for every pair that a correct run cannot produce.
     pub fn advance(self, kind: OperationKind, to: Self) -> Result<Self, IllegalStep> {
         use OperationKind as K;
-        let builds = matches!(kind, K::Push | K::Deploy);
+        let builds = matches!(kind, K::Push | K::Deploy | K::Rebase);
         let releases = builds || matches!(kind, K::Config | K::Rollback);
         let legal = match (self, to) {
             (Self::Accepted, Self::Build) | (Self::Build, Self::Release) => builds,
             (Self::Accepted, Self::Release) => releases && !builds,
             (Self::Release, Self::Start) => releases,
             (Self::Accepted, Self::Start) => matches!(kind, K::Scale | K::Restart),
-            (Self::Start, Self::Switch) | (Self::Switch, Self::Drain) => kind != K::Destroy,
+            (Self::Start, Self::Switch) | (Self::Switch, Self::Drain) => !matches!(kind, K::Destroy | K::CleanUp),
             (Self::Accepted, Self::Destroy) => kind == K::Destroy,
             _ => false,
         };
@@ -179,6 +185,8 @@ mod tests {
         check(OperationKind::Rollback, &[Accepted, Release, Start, Switch, Drain]);
         check(OperationKind::Scale, &[Accepted, Start, Switch, Drain]);
         check(OperationKind::Restart, &[Accepted, Start, Switch, Drain]);
+        check(OperationKind::Rebase, &[Accepted, Build, Release, Start, Switch, Drain]);
+        check(OperationKind::CleanUp, &[Accepted]);
         check(OperationKind::Destroy, &[Accepted, Destroy]);
     }
 

@@ -226,6 +226,7 @@ mod tests {
             labels: crate::engine::Labels::new(),
             digests: Vec::new(),
             size_bytes: 1,
+            layers: Vec::new(),
         };
         for (reference, expect) in [
             ("hello", true),

@@ -12,7 +12,7 @@ pub use cancel::RunningBuilds;
 use tokio_util::sync::CancellationToken;
 
 use super::operations::{Live, Progress};
-use super::{AppHandle, Error, Platform};
+use super::{AppHandle, CleanupDue, Error, Platform};
 use crate::build::AppJson;
 use crate::git::{self, Source};
 use crate::model::{App, Build, BuildId, Formation, OperationKind, Release, SourceKind, Step, User};
@@ -41,6 +41,7 @@ pub struct PushRequest {
 /// A push that serves. The app stays locked until git has moved the ref, so that the next push sees it moved.
 pub struct Deployed {
     live: Live,
+    cleanup_due: CleanupDue,
     /// The release that serves now.
     pub release: Release,
 }
@@ -50,6 +51,7 @@ impl Deployed {
     pub async fn finish(self) {
         // The end of the record is logged where it fails; the deploy itself stands.
         let _ended = self.live.end(Ok(())).await;
+        self.cleanup_due.tell();
     }
 }
 
@@ -66,7 +68,7 @@ impl Platform {
             let mut live = platform.begin(OperationKind::Push, &push.handle, &out, &cancel).await?;
             let outcome = platform.deploy(&mut live, &push, &out, &cancel).await;
             match platform.undone_on_error(push.handle.app(), outcome).await {
-                Ok(release) => Ok(Deployed { live, release }),
+                Ok(release) => Ok(Deployed { live, cleanup_due: platform.0.cleanup_due.clone(), release }),
                 Err(error) => live.end(Err(error)).await,
             }
         })

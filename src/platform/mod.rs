@@ -9,6 +9,7 @@ mod apps;
 mod builds;
 mod callers;
 mod certificates;
+pub mod cleanup;
 mod config_vars;
 pub mod deploy;
 mod domains;
@@ -19,6 +20,7 @@ mod logs;
 mod names;
 mod operations;
 mod passwords;
+mod rebase;
 mod recover;
 mod releases;
 mod restart;
@@ -47,11 +49,13 @@ pub use apps::AppView;
 pub use builds::BuiltImage;
 pub use callers::Callers;
 pub use certificates::{NewCertificate, ServedCertificates};
+pub use cleanup::{Cleanup, CleanupDue, CleanupSettings};
 pub use config_vars::ConfigChange;
 pub use deploy::{Deployed, PushRequest, RunningBuilds};
 pub use error::Error;
 pub use formation::InstanceView;
 pub use operations::{Live, OwnedOperations, Progress};
+pub use rebase::{RebaseProgress, rebase_progress, request_rebase};
 pub use restart::Which;
 pub use throttle::Throttle;
 pub use users::NewAccount;
@@ -72,6 +76,10 @@ pub struct PlatformSettings {
     pub builder_key: Option<BuilderKey>,
     /// Largest push in bytes.
     pub max_push_bytes: u64,
+    /// How many releases of each app clean-up keeps restorable.
+    pub keep_releases: i64,
+    /// Most bytes of all build caches together.
+    pub build_cache_bytes: u64,
     /// `:8080` when the router is not on port 80; part of the URLs that people are shown.
     pub url_suffix: String,
 }
@@ -133,6 +141,8 @@ pub struct Parts {
     pub callers: Callers,
     /// What is remembered of failed logins; empty at the start.
     pub throttle: Throttle,
+    /// Wakes clean-up; fresh at the start.
+    pub cleanup_due: CleanupDue,
 }
 
 impl Platform {

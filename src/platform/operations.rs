@@ -19,7 +19,7 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Between two looks at a lock that somebody else holds.
 pub(super) const LOOK: Duration = Duration::from_millis(100);
 /// How long a change waits for the one before it.
-const PATIENCE: Duration = Duration::from_secs(30 * 60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// Takes what there is to tell for whoever watches an operation: a pusher, or nobody.
 #[derive(Clone)]
@@ -75,14 +75,14 @@ impl OwnedOperations {
         self.0.ids.lock().expect("no panic while held").contains(id)
     }
 
-    fn own(&self, id: OperationId) -> Owned {
+    pub(super) fn own(&self, id: OperationId) -> Owned {
         self.0.ids.lock().expect("no panic while held").insert(id.clone());
         Owned { all: self.clone(), id }
     }
 }
 
 /// Gives an operation up when its task ends, however it ends.
-struct Owned {
+pub(super) struct Owned {
     all: OwnedOperations,
     id: OperationId,
 }
@@ -129,6 +129,18 @@ impl Platform {
         out: &Progress,
         cancel: &CancellationToken,
     ) -> Result<Live, Error> {
+        self.begin_as(kind, handle, handle.user().username.as_str(), out, cancel).await
+    }
+
+    /// As [`Platform::begin`], on behalf of `actor`, where the handle's user did not ask for it.
+    pub(super) async fn begin_as(
+        &self,
+        kind: OperationKind,
+        handle: &AppHandle,
+        actor: &str,
+        out: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Live, Error> {
         let deadline = Instant::now() + PATIENCE;
         let mut announced = None;
         loop {
@@ -136,7 +148,7 @@ impl Platform {
             let mut given_up = pin!(self.0.owned.0.given_up.notified());
             given_up.as_mut().enable();
             let app = self.present(handle.app()).await?;
-            match operations::begin(self.0.store.pool(), kind, &app, handle.user().username.as_str()).await {
+            match operations::begin(self.0.store.pool(), kind, &app, actor).await {
                 Ok(operation) => return Ok(self.live(operation)),
                 Err(StoreError::Duplicate) => {}
                 Err(error) => return Err(error.into()),

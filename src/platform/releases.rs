@@ -2,7 +2,8 @@
 
 use super::operations::Progress;
 use super::{AppHandle, Error, Listing, Platform};
-use crate::model::{InstanceState, OperationKind, Release};
+use crate::build::BuildError;
+use crate::model::{Build, InstanceState, OperationKind, Release};
 use crate::release::{self, Change, Parts};
 use crate::store::{Page, instances, releases};
 
@@ -27,7 +28,8 @@ impl Platform {
     /// and rolls it out. Nothing is built.
     ///
     /// # Errors
-    /// [`Error::Refused`] where going back makes no sense, [`Error::NotFound`] for a release that never was.
+    /// [`Error::Refused`] where going back makes no sense, and to a release whose image was cleaned up; [`Error::NotFound`]
+    /// for a release that never was.
     pub async fn rollback(&self, handle: &AppHandle, version: Option<i64>) -> Result<Release, Error> {
         let (platform, handle) = (self.clone(), handle.clone());
         self.owned(async move {
@@ -40,7 +42,7 @@ impl Platform {
                     let old = platform.release(&handle, version).await?;
                     let old = release::contents(&platform.0.store, old).await?;
                     match &old.build {
-                        Some(build) => platform.0.builder.ensure_image(build).await?,
+                        Some(build) => platform.bring_back(build, version).await?,
                         None => platform.refuse_without_build(&handle, version).await?,
                     }
                     let parts = Parts { build: old.release.build_id, config: old.release.config_id };
@@ -50,6 +52,24 @@ impl Platform {
         })
         .await
         .map(|contents| contents.release)
+    }
+
+    /// Makes sure that the engine has the image of an earlier release; a slug is laid again as long as there is one.
+    async fn bring_back(&self, build: &Build, version: i64) -> Result<(), Error> {
+        match self.0.builder.ensure_image(build).await {
+            Err(BuildError::ImageLost { .. }) => {
+                let again = match &build.commit {
+                    Some(commit) => format!("push commit {} again", commit.get(..12).unwrap_or(commit)),
+                    None => format!("deploy image {} again", build.image),
+                };
+                Err(Error::Refused(format!(
+                    "v{version} cannot come back: its image is gone. Clean-up keeps what the last {} releases need. To have \
+                     it back, {again}.",
+                    self.0.settings.keep_releases
+                )))
+            }
+            ensured => Ok(ensured?),
+        }
     }
 
     /// A release without a build cannot be rolled out in place of running instances.

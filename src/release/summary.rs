@@ -33,6 +33,13 @@ pub enum Change<'a> {
         /// Which release came back.
         version: i64,
     },
+    /// The same slug on a rebuilt run image.
+    Rebase {
+        /// Short commit id.
+        source: &'a str,
+        /// Name of the stack.
+        stack: &'a str,
+    },
 }
 
 impl Change<'_> {
@@ -42,6 +49,7 @@ impl Change<'_> {
             Self::Initial { by } => format!("{by} created initial release"),
             Self::Build { by, source } => format!("{by} deployed {source}"),
             Self::Rollback { by, version } => format!("{by} rolled back to v{version}"),
+            Self::Rebase { source, stack } => format!("Slipway rebased {source} on the rebuilt stack {stack}"),
             Self::Config { old, new } => config_summary(old, new),
         }
     }
@@ -151,5 +159,7 @@ mod tests {
         assert_eq!(Change::Initial { by: &bob }.summary(), "bob created initial release");
         assert_eq!(Change::Build { by: &bob, source: "abc1234" }.summary(), "bob deployed abc1234");
         assert_eq!(Change::Rollback { by: &bob, version: 3 }.summary(), "bob rolled back to v3");
+        let rebase = Change::Rebase { source: "abc1234", stack: "slipway-12" };
+        assert_eq!(rebase.summary(), "Slipway rebased abc1234 on the rebuilt stack slipway-12");
     }
 }

@@ -8,6 +8,9 @@ use crate::engine::{Container, Engine, EngineError, Labels, label, unless_in_use
 use crate::model::{App, AppName, Instance, InstanceId};
 use crate::store::instances;
 
+/// Names of images of apps begin so.
+const IMAGE_PREFIX: &str = "slipway/app-";
+
 impl Rollouts {
     /// Drains, stops and forgets instances that are draining in the database and out of the route table. What fails is
     /// logged and left in state draining; the supervisor comes back to it.
@@ -98,7 +101,8 @@ pub async fn remove_app_objects(engine: &dyn Engine, labels: &Labels) -> Result<
         engine.remove_container(&container.id).await?;
     }
     for image in engine.images(labels).await? {
-        for tag in &image.tags {
+        // An image that somebody made from one of ours has its labels, and a name that is not ours to take away.
+        for tag in image.tags.iter().filter(|tag| tag.starts_with(IMAGE_PREFIX)) {
             unless_in_use(engine.remove_image(tag).await)?;
         }
         if image.tags.is_empty() {

@@ -7,7 +7,7 @@ mod ready;
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +27,8 @@ use crate::engine::docker::Docker;
 use crate::git::Repositories;
 use crate::logs::{Collector, LogLimits, LogStore};
 use crate::platform::{
-    Callers, OwnedOperations, Parts, Platform, PlatformSettings, RunningBuilds, ServedCertificates, Throttle,
+    Callers, CleanupDue, OwnedOperations, Parts, Platform, PlatformSettings, RunningBuilds, ServedCertificates,
+    Throttle,
 };
 use crate::rollout::{RolloutSettings, Rollouts};
 use crate::route::{self, Certificates, RouterConfig, Table};
@@ -127,6 +128,15 @@ fn start_background(platform: &Platform, serving: &mut JoinSet<Result<()>>) {
         watcher.watch().await;
         Ok(())
     });
+    let (cleaner, rebaser) = (platform.clone(), platform.clone());
+    serving.spawn(async move {
+        cleaner.clean_up_regularly().await;
+        Ok(())
+    });
+    serving.spawn(async move {
+        rebaser.rebase_on_request().await;
+        Ok(())
+    });
 }
 
 /// Opens the database of an installation with its secrets key; for the server and for the commands on its host.
@@ -193,6 +203,8 @@ async fn compose(
             registration: config.registration,
             builder_key: config.builder_key.clone(),
             max_push_bytes: config.max_push_bytes,
+            keep_releases: config.keep_releases,
+            build_cache_bytes: config.build_cache_bytes,
             url_suffix: listeners.url_suffix(),
         },
         tracker: tracker.clone(),
@@ -201,6 +213,7 @@ async fn compose(
         callers: Callers::default(),
         running_builds: RunningBuilds::default(),
         throttle: Throttle::default(),
+        cleanup_due: CleanupDue::default(),
     }))
 }
 
@@ -229,11 +242,22 @@ fn build_settings(config: &Config, store: &Store) -> Result<BuildSettings> {
         min_free_bytes: config.min_free_disk_bytes,
         at_once: config.build_concurrency,
         ca_bundle: config.build_ca_bundle.clone(),
-        slugs: SlugStore::open(config.data_dir.join("slugs")).context("opening the slug store")?,
+        slugs: SlugStore::open(slugs_dir(config)).context("opening the slug store")?,
         logs: BuildLogs::open(config.data_dir.join("build-logs")).context("opening the folder of build logs")?,
-        stack: Stack::default(),
+        stack: Stack::new(&config.stack),
         fingerprint_key: FingerprintKey(store.sealer().derive("fingerprint", b"")),
     })
+}
+
+/// Where the slugs of an installation are kept.
+pub fn slugs_dir(config: &Config) -> PathBuf {
+    config.data_dir.join("slugs")
+}
+
+/// Whether a server holds the data directory.
+pub fn is_running(config: &Config) -> bool {
+    let lock = fs::File::open(config.data_dir.join("lock"));
+    lock.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_err())
 }
 
 /// Takes the data directory for this process alone, until the returned file is dropped.

@@ -6,7 +6,7 @@ use sqlx::AnyExecutor;
 use sqlx::any::AnyRow;
 
 use super::StoreError;
-use super::rows::{integer, maybe_parsed, narrow, parsed, time};
+use super::rows::{integer, maybe_parsed, narrow, parsed, text, time};
 use crate::model::{AppId, Instance, InstanceId, InstanceState, Timestamp};
 
 const SELECT: &str = "SELECT instances.*, releases.version AS version FROM instances JOIN releases ON releases.id = instances.release_id";
@@ -84,6 +84,12 @@ pub async fn set_address<'c>(
         .execute(executor)
         .await?;
     Ok(())
+}
+
+/// Ids of all instances of all apps.
+pub async fn ids<'c>(executor: impl AnyExecutor<'c>) -> Result<Vec<String>, StoreError> {
+    let rows = sqlx::query("SELECT id FROM instances").fetch_all(executor).await?;
+    rows.iter().map(|row| text(row, "id")).collect()
 }
 
 /// Moves an instance on.

@@ -19,6 +19,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::act::Act;
 use super::{CALL_LIMIT, Docker, label_filter, unless_gone};
 use crate::engine::{Container, ContainerSpec, ContainerState, EngineError, ExitStatus, Labels, label};
+use crate::model::Timestamp;
 
 /// What ordinary images need to start as root, own files, drop privileges and listen below port 1024. The engine's
 /// default set without raw sockets, device nodes and the audit log.
@@ -167,6 +168,8 @@ impl Docker {
             state,
             labels: summary.labels.unwrap_or_default().into_iter().collect(),
             ip: first_ip(summary.network_settings.and_then(|settings| settings.networks)),
+            created_at: Timestamp::from_millis(summary.created.unwrap_or_default().saturating_mul(1000)),
+            image_id: summary.image_id.unwrap_or_default(),
             id,
         }))
     }
@@ -179,6 +182,8 @@ fn inspected(found: ContainerInspectResponse) -> Container {
         state: state(found.state.unwrap_or_default()),
         labels: found.config.and_then(|config| config.labels).unwrap_or_default().into_iter().collect(),
         ip: first_ip(found.network_settings.and_then(|settings| settings.networks)),
+        created_at: Timestamp::from_millis(found.created.map_or(0, |at| at.unix_timestamp().saturating_mul(1000))),
+        image_id: found.image.unwrap_or_default(),
     }
 }
 

@@ -121,6 +121,7 @@ fn image(found: ImageInspect) -> Image {
         ports,
         labels: config.labels.unwrap_or_default().into_iter().collect(),
         size_bytes: found.size.unwrap_or_default(),
+        layers: found.root_fs.and_then(|root| root.layers).unwrap_or_default(),
     }
 }
 

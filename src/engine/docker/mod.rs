@@ -14,7 +14,9 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod usage;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ use futures_util::stream::BoxStream;
 
 use super::{
     ByteStream, Container, ContainerEvent, ContainerLog, ContainerSpec, Engine, EngineError, EngineInfo, ExitStatus,
-    Image, ImageBuild, Labels, LineSink, ListeningPort, RegistryLogin, Resources,
+    Image, ImageBuild, Labels, LineSink, ListeningPort, RegistryLogin, Resources, Volume,
 };
 use act::Act;
 use session::EngineAddress;
@@ -47,6 +49,7 @@ pub struct Docker {
     client: bollard::Docker,
     /// The engine's socket when it runs on this machine.
     socket: Option<PathBuf>,
+    /// Where it listens, for what the client library cannot ask.
     address: EngineAddress,
     /// Whether containers can get a first process that reaps zombies and passes signals on.
     has_init: bool,
@@ -266,6 +269,14 @@ impl Engine for Docker {
 
     async fn remove_volume(&self, name: &str) -> Result<(), EngineError> {
         self.drop_volume(name).await
+    }
+
+    async fn volumes(&self, labels: &Labels) -> Result<Vec<Volume>, EngineError> {
+        self.list_volumes(labels).await
+    }
+
+    async fn volume_sizes(&self) -> Result<BTreeMap<String, u64>, EngineError> {
+        self.measure_volumes().await
     }
 
     async fn limit_image_builds(&self, resources: &Resources) -> Result<Option<PathBuf>, EngineError> {

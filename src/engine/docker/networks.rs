@@ -6,11 +6,13 @@ use std::net::Ipv4Addr;
 
 use bollard::errors::Error;
 use bollard::models::{Ipam, IpamConfig, Network, NetworkCreateRequest, NetworkDisconnectRequest, VolumeCreateRequest};
-use bollard::query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilder, RemoveVolumeOptions};
+use bollard::query_parameters::{
+    InspectNetworkOptions, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptions,
+};
 
 use super::act::Act;
 use super::{CALL_LIMIT, Docker, label_filter, unless_gone};
-use crate::engine::{EngineError, Labels};
+use crate::engine::{EngineError, Labels, Volume};
 
 /// The engine's own address pools are used up after some thirty networks; this block holds [`NETWORKS`] of ours, each a
 /// /24. Few home and office networks lie here, and what is in use on this machine is stepped over.
@@ -129,6 +131,15 @@ impl Docker {
     pub(super) async fn drop_volume(&self, name: &str) -> Result<(), EngineError> {
         let act = Act::on("removing", "volume", name);
         unless_gone(act.removal(CALL_LIMIT, self.client.remove_volume(name, None::<RemoveVolumeOptions>)).await)
+    }
+
+    pub(super) async fn list_volumes(&self, labels: &Labels) -> Result<Vec<Volume>, EngineError> {
+        let options = ListVolumesOptionsBuilder::default().filters(&label_filter(labels)).build();
+        let act = Act::on("listing", "the engine's", "volumes");
+        let found = act.within(CALL_LIMIT, self.client.list_volumes(Some(options))).await?;
+        let volume =
+            |found: bollard::models::Volume| Volume { name: found.name, labels: found.labels.into_iter().collect() };
+        Ok(found.volumes.unwrap_or_default().into_iter().map(volume).collect())
     }
 }
 

@@ -63,6 +63,7 @@ struct World {
     containers: BTreeMap<String, Entry>,
     networks: BTreeMap<String, Labels>,
     volumes: BTreeMap<String, Labels>,
+    volume_sizes: BTreeMap<String, u64>,
     faults: BTreeMap<String, Fault>,
     calls: BTreeMap<String, usize>,
     node_labels: Labels,
@@ -87,6 +88,32 @@ impl Memory {
     /// Has an image, whose containers run silently until something stops them.
     pub fn add_image(&self, reference: &str, ports: &[u16]) -> Image {
         self.world().put_image(reference, ports.to_vec(), Labels::new(), Behaviour::default())
+    }
+
+    /// Has an image with these labels, made from the image `base`, if any; without a name when `reference` is empty.
+    pub fn add_labelled_image(&self, reference: &str, labels: Labels, base: Option<&Image>) -> Image {
+        let mut world = self.world();
+        let key = if reference.is_empty() { format!("nameless-{}", world.next_id) } else { reference.to_owned() };
+        let made = world.put_image(&key, Vec::new(), labels, Behaviour::default());
+        let (mut image, behaviour) = world.images.remove(&key).expect("it was just put there");
+        image.layers = base.into_iter().flat_map(|base| base.layers.clone()).chain(made.layers).collect();
+        image.size_bytes = 1 << 20;
+        if reference.is_empty() {
+            image.tags.clear();
+        }
+        let key = if reference.is_empty() { image.id.clone() } else { key };
+        world.images.insert(key, (image.clone(), behaviour));
+        image
+    }
+
+    /// What a volume holds.
+    pub fn size_volume(&self, name: &str, bytes: u64) {
+        self.world().volume_sizes.insert(name.to_owned(), bytes);
+    }
+
+    /// Names of all volumes, sorted.
+    pub fn volumes_now(&self) -> Vec<String> {
+        self.world().volumes.keys().cloned().collect()
     }
 
     /// Containers of the image end right after their start.
@@ -214,7 +241,9 @@ impl World {
     fn put_image(&mut self, reference: &str, ports: Vec<u16>, labels: Labels, behaviour: Behaviour) -> Image {
         self.next_id += 1;
         let id = format!("sha256:{:064x}", self.next_id);
-        let image = Image { id, tags: vec![reference.to_owned()], digests: Vec::new(), ports, labels, size_bytes: 1 };
+        let layers = vec![id.clone()];
+        let tags = vec![reference.to_owned()];
+        let image = Image { id, tags, digests: Vec::new(), ports, labels, size_bytes: 1, layers };
         self.images.insert(reference.to_owned(), (image.clone(), behaviour));
         image
     }

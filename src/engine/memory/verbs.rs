@@ -13,9 +13,10 @@ use tokio::task::JoinSet;
 use super::{Behaviour, Entry, Memory, collect, matches, missing, next_ip};
 use crate::engine::{
     ByteStream, Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, Engine, EngineError,
-    EngineInfo, ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, RegistryLogin, Resources, byte_stream,
-    label,
+    EngineInfo, ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, RegistryLogin, Resources, Volume,
+    byte_stream, label,
 };
+use crate::model::Timestamp;
 
 #[async_trait]
 impl Engine for Memory {
@@ -107,7 +108,7 @@ impl Engine for Memory {
             let message = format!("the name {} is taken", spec.name);
             return Err(EngineError::Refused { action: format!("creating container {}", spec.name), message });
         }
-        world.image(&spec.image)?;
+        let image_id = world.image(&spec.image)?.0.id.clone();
         world.next_id += 1;
         let id = format!("{:064x}", world.next_id);
         let container = Container {
@@ -116,6 +117,8 @@ impl Engine for Memory {
             state: ContainerState::Created,
             labels: spec.labels.clone(),
             ip: None,
+            created_at: Timestamp::now(),
+            image_id,
         };
         let entry = Entry {
             spec: spec.clone(),
@@ -160,7 +163,10 @@ impl Engine for Memory {
         let (parent, behaviour) = world.image(&parent)?.clone();
         let mut all_labels = parent.labels;
         all_labels.extend(labels.clone());
-        Ok(world.put_image(reference, parent.ports, all_labels, behaviour))
+        let made = world.put_image(reference, parent.ports, all_labels, behaviour);
+        let (image, _) = world.images.get_mut(reference).expect("it was just put there");
+        image.layers = [parent.layers, made.layers].concat();
+        Ok(image.clone())
     }
 
     async fn start_container(&self, container: &str) -> Result<(), EngineError> {
@@ -349,10 +355,22 @@ impl Engine for Memory {
         let mut world = self.world();
         if world.containers.values().any(|entry| entry.spec.volumes.iter().any(|(volume, _)| volume == name)) {
             let message = "volume is in use".to_owned();
-            return Err(EngineError::Refused { action: format!("removing volume {name}"), message });
+            return Err(EngineError::InUse { what: format!("volume {name}"), message });
         }
         world.volumes.remove(name);
         Ok(())
+    }
+
+    async fn volumes(&self, labels: &Labels) -> Result<Vec<Volume>, EngineError> {
+        self.enter("volumes").await?;
+        let world = self.world();
+        let matching = world.volumes.iter().filter(|(_, has)| matches(has, labels));
+        Ok(matching.map(|(name, labels)| Volume { name: name.clone(), labels: labels.clone() }).collect())
+    }
+
+    async fn volume_sizes(&self) -> Result<BTreeMap<String, u64>, EngineError> {
+        self.enter("volume_sizes").await?;
+        Ok(self.world().volume_sizes.clone())
     }
 
     async fn limit_image_builds(&self, _resources: &Resources) -> Result<Option<PathBuf>, EngineError> {

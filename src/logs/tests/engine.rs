@@ -111,7 +111,15 @@ impl Engine for Handle {
         let containers = self.0.containers.lock().unwrap();
         let found = containers.get(container).ok_or_else(|| EngineError::NotFound { what: container.to_owned() })?;
         let (id, name, state) = (container.to_owned(), container.to_owned(), found.state.clone());
-        Ok(Container { id, name, state, labels: Labels::new(), ip: None })
+        Ok(Container {
+            id,
+            name,
+            state,
+            labels: Labels::new(),
+            ip: None,
+            created_at: crate::model::Timestamp::now(),
+            image_id: String::new(),
+        })
     }
     fn logs(&self, container: &str, since: i64, follow: bool) -> BoxStream<'static, Result<ContainerLog, EngineError>> {
         let (engine, container) = (self.0.clone(), container.to_owned());
@@ -213,6 +221,12 @@ impl Engine for Handle {
         refuse()
     }
     async fn remove_volume(&self, _: &str) -> Result<(), EngineError> {
+        refuse()
+    }
+    async fn volumes(&self, _: &Labels) -> Result<Vec<crate::engine::Volume>, EngineError> {
+        refuse()
+    }
+    async fn volume_sizes(&self) -> Result<std::collections::BTreeMap<String, u64>, EngineError> {
         refuse()
     }
     async fn limit_image_builds(&self, _: &Resources) -> Result<Option<PathBuf>, EngineError> {

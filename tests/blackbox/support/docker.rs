@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use bollard::errors::Error;
-use bollard::models::{ContainerCreateBody, HostConfig};
+use bollard::models::{ContainerCreateBody, HostConfig, VolumeCreateRequest};
 use bollard::query_parameters::{
     BuildImageOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
     ListImagesOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
@@ -140,6 +140,20 @@ impl Docker {
     pub async fn build_fixture(&self, fixture: &str, tag: &str) {
         let mut archive = tar::Builder::new(Vec::new());
         archive.append_dir_all(".", fixture_dir(fixture)).expect("a fixture can be packed");
+        self.build_archive(archive, tag).await;
+    }
+
+    /// Builds an image from a Dockerfile alone.
+    pub async fn build_dockerfile(&self, dockerfile: &str, tag: &str) {
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(dockerfile.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, "Dockerfile", dockerfile.as_bytes()).expect("memory takes it");
+        self.build_archive(archive, tag).await;
+    }
+
+    async fn build_archive(&self, archive: tar::Builder<Vec<u8>>, tag: &str) {
         let context = bollard::body_full(archive.into_inner().expect("memory takes it").into());
         let options = BuildImageOptionsBuilder::default().t(tag).build();
         let built: Vec<_> =
@@ -172,10 +186,27 @@ impl Docker {
         &self.client
     }
 
-    /// `docker tag IMAGE REPOSITORY:TAG`
-    pub async fn tag(&self, image: &str, repository: &str, tag: &str) {
+    /// `docker tag`
+    pub async fn tag(&self, reference: &str, repository: &str, tag: &str) {
         let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
-        self.client.tag_image(image, Some(options)).await.expect("the engine names it");
+        self.client.tag_image(reference, Some(options)).await.expect("the engine names an image");
+    }
+
+    /// `docker volume create`
+    pub async fn create_volume(&self, name: &str) {
+        let request = VolumeCreateRequest { name: Some(name.to_owned()), ..VolumeCreateRequest::default() };
+        self.client.create_volume(request).await.expect("the engine makes a volume");
+    }
+
+    /// Whether a volume of that name is there.
+    pub async fn has_volume(&self, name: &str) -> bool {
+        self.client.inspect_volume(name).await.is_ok()
+    }
+
+    /// `docker volume rm`
+    pub async fn remove_volume(&self, name: &str) {
+        let options = RemoveVolumeOptionsBuilder::default().build();
+        gone(self.client.remove_volume(name, Some(options)).await);
     }
 
     /// Removes an image by name.

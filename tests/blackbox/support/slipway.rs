@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 use super::wait::{LONG, SHORT, look_until, wait_until};
-use super::{Docker, KeyKind, User, database, invariants};
+use super::{Docker, Finished, KeyKind, Running, User, database, invariants};
 
 /// Servers at the same time: more would only make each other slow.
 static SLOTS: Semaphore = Semaphore::const_new(3);
@@ -273,6 +273,24 @@ impl Slipway {
     /// What it has said so far, in all its lives.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Runs the command line on this server's data, with these settings beside the server's own.
+    pub async fn cli(&self, args: &[&str], settings: &[(&str, &str)]) -> Finished {
+        self.start_cli(args, settings).finish().await
+    }
+
+    /// Starts the command line.
+    pub fn start_cli(&self, args: &[&str], settings: &[(&str, &str)]) -> Running {
+        let options = self.process.lock().expect("not poisoned").options.clone();
+        let mut command = self.command(&options);
+        command.args(args).envs(settings.iter().copied());
+        Running::start(&mut tokio::process::Command::from(command)).called(format!("slipway {}", args.join(" ")))
+    }
+
+    /// Removes an image of the test's own at the end.
+    pub fn remove_image_at_the_end(&self, tag: &str) {
+        self.foreign_images.lock().expect("not poisoned").push(tag.to_owned());
     }
 
     /// Builds an image from a sample app without Slipway, and removes it at the end.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::{
     ByteStream, Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, Engine, EngineError,
     EngineInfo, ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, LogOutput, RegistryLogin, Resources,
-    byte_stream, label,
+    Volume, byte_stream, label,
 };
 
 /// Every container answers at one listener, whose port its image declares.
@@ -54,6 +54,7 @@ impl Fake {
             labels: Labels::new(),
             digests: Vec::new(),
             size_bytes: 1,
+            layers: Vec::new(),
         };
         Self {
             listener,
@@ -214,7 +215,7 @@ impl Engine for Fake {
     }
 
     async fn create_container(&self, spec: &ContainerSpec) -> Result<String, EngineError> {
-        self.image(&spec.image).await?;
+        let image_id = self.image(&spec.image).await?.id;
         if spec.labels.contains_key(label::ONE_OFF) {
             self.one_offs.lock().unwrap().push(spec.clone());
         }
@@ -224,6 +225,8 @@ impl Engine for Fake {
             state: ContainerState::Created,
             labels: spec.labels.clone(),
             ip: None,
+            created_at: crate::model::Timestamp::now(),
+            image_id,
         });
         Ok(spec.name.clone())
     }
@@ -332,6 +335,14 @@ impl Engine for Fake {
 
     async fn remove_volume(&self, _: &str) -> Result<(), EngineError> {
         self.answers()
+    }
+
+    async fn volumes(&self, _: &Labels) -> Result<Vec<Volume>, EngineError> {
+        self.answers().map(|()| Vec::new())
+    }
+
+    async fn volume_sizes(&self) -> Result<BTreeMap<String, u64>, EngineError> {
+        self.answers().map(|()| BTreeMap::new())
     }
 
     async fn limit_image_builds(&self, _: &Resources) -> Result<Option<PathBuf>, EngineError> {

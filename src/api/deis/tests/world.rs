@@ -111,6 +111,8 @@ impl World {
                 registration,
                 builder_key: BuilderKey::new(BUILDER_KEY),
                 max_push_bytes: 1 << 20,
+                keep_releases: 10,
+                build_cache_bytes: 1 << 30,
                 url_suffix: String::new(),
             },
             tracker,
@@ -119,6 +121,7 @@ impl World {
             callers: crate::platform::Callers::default(),
             running_builds: crate::platform::RunningBuilds::default(),
             throttle: crate::platform::Throttle::default(),
+            cleanup_due: crate::platform::CleanupDue::default(),
         });
         Self { router: crate::api::router(platform), engine, store, certificates, _stop: stop.drop_guard(), _dir: dir }
     }

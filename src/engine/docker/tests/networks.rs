@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::support::{Corner, until};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Volume};
 
 /// Perl that tries a TCP connection for two seconds and says how it went.
 fn dial(address: &str, port: u16) -> String {
@@ -105,8 +105,15 @@ async fn volumes_outlive_containers() {
     corner.docker.remove_container(&corner.name("writer")).await.unwrap();
     assert_eq!(corner.run(&spec("reader", "cat /data/file")).await.1, ["kept"]);
 
-    assert!(matches!(corner.docker.remove_volume(&volume).await, Err(EngineError::Refused { .. })));
+    let listed = corner.docker.volumes(&corner.labels()).await.unwrap();
+    assert_eq!(listed, [Volume { name: volume.clone(), labels: corner.labels() }]);
+    // A file system gives small files whole blocks.
+    let size = corner.docker.volume_sizes().await.unwrap()[&volume];
+    assert!((5..1 << 20).contains(&size), "{size}");
+
+    assert!(matches!(corner.docker.remove_volume(&volume).await, Err(EngineError::InUse { .. })));
     corner.docker.remove_container(&corner.name("reader")).await.unwrap();
     corner.docker.remove_volume(&volume).await.unwrap();
+    assert_eq!(corner.docker.volumes(&corner.labels()).await.unwrap(), []);
     corner.docker.remove_volume(&volume).await.expect("removing what is gone is fine");
 }
