@@ -9,9 +9,9 @@ use crate::engine::small_archive;
 
 static BUILDPACKS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/buildpacks");
 
-/// Their names in the order of detection: what a static site also has (an `index.html`) decides nothing where a
-/// language was found before.
-pub(super) const ORDER: [&str; 2] = ["python", "static"];
+/// Their names in the order of detection, for which `buildpacks/README.md` gives the reasons: what a static site also has
+/// (an `index.html`) decides nothing where a language was found before, and a `Procfile` is in most trees.
+pub(super) const ORDER: [&str; 6] = ["python", "go", "rust", "nodejs", "static", "procfile"];
 
 /// All of them as a tar archive, entries named `NAME/bin/detect` and so on.
 pub(super) fn archive() -> std::io::Result<Vec<u8>> {

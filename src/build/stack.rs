@@ -29,11 +29,13 @@ const PULL_LIMIT: Duration = Duration::from_secs(10);
 const STEP_LIMIT: Duration = Duration::from_secs(1800);
 
 /// The recipe, file by file: its digest is the version.
-const FILES: [(&str, &[u8]); 4] = [
+const FILES: [(&str, &[u8]); 6] = [
     ("run.Dockerfile", include_bytes!("stack/run.Dockerfile")),
     ("build.Dockerfile", include_bytes!("stack/build.Dockerfile")),
     ("slug-runner", include_bytes!("stack/slug-runner")),
     ("slug-builder", include_bytes!("stack/slug-builder")),
+    ("pack.sh", include_bytes!("stack/pack.sh")),
+    ("merge-releases", include_bytes!("stack/merge-releases")),
 ];
 
 /// Whether slugs can be built on this machine.
@@ -109,9 +111,10 @@ impl Stack {
             return Ok(());
         }
         self.ensure_base(engine, force, on_line).await?;
-        let run = Step { file: "run.Dockerfile", tool: "slug-runner", arg: "BASE", from: self.base_image() };
+        let run = Step { file: "run.Dockerfile", tools: &["slug-runner"], arg: "BASE", from: self.base_image() };
         run.build(engine, &self.run_image(), force, on_line).await?;
-        let build = Step { file: "build.Dockerfile", tool: "slug-builder", arg: "RUN", from: self.run_image() };
+        let tools = &["slug-builder", "pack.sh", "merge-releases"];
+        let build = Step { file: "build.Dockerfile", tools, arg: "RUN", from: self.run_image() };
         build.build(engine, &self.build_image(), force, on_line).await
     }
 
@@ -136,10 +139,10 @@ impl Stack {
     }
 }
 
-/// One of the two images: a Dockerfile, the tool it copies, and what it is built on.
+/// One of the two images: a Dockerfile, the tools it copies, and what it is built on.
 struct Step {
     file: &'static str,
-    tool: &'static str,
+    tools: &'static [&'static str],
     arg: &'static str,
     from: String,
 }
@@ -153,7 +156,7 @@ impl Step {
         on_line: LineSink<'_>,
     ) -> Result<(), BuildError> {
         let phase = Phase::begin(on_line, &format!("Building {tag}"));
-        let context = FILES.iter().filter(|(name, _)| *name == self.file || *name == self.tool);
+        let context = FILES.iter().filter(|(name, _)| *name == self.file || self.tools.contains(name));
         let context = context.map(|(name, contents)| (Path::new(*name), 0o644, *contents));
         let context = small_archive(context, 0).map_err(BuildError::io("packing the stack's recipe"))?;
         let build = ImageBuild {

@@ -1,15 +1,25 @@
-# The image that slugs run on: the base, a Python with its whole standard library, nginx for static sites, and the user
-# that every slug runs as. Kept lean: each deploy's image shares these layers, each new machine pulls them once.
+# The image that slugs run on: the base, an interpreter for each language that compiles to none of its own, nginx for
+# static sites and PHP, and the user that every slug runs as. Each deploy's image shares these layers, each new machine
+# gets them once. One layer for all packages, because apt is what takes the time.
 ARG BASE
 FROM ${BASE}
 
 # python3-distutils: Debian splits it off, yet in Python 3.11 it is part of the standard library that packages import.
 # tzdata, media-types, netbase: the data behind zoneinfo, mimetypes and getservbyname.
-# libpq5, libmariadb3: what database drivers compiled on the build image link to.
-RUN apt-get update \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-      bash ca-certificates curl libmariadb3 libpq5 media-types netbase nginx-light procps \
-      python3 python3-distutils tzdata \
+# libpq5, libmariadb3, libyaml-0-2 and the like: what drivers and extensions compiled on the build image link to.
+# systemd-standalone-tmpfiles: what PHP-FPM's package needs of systemd, without systemd. Java's package needs the folder
+# for manuals, although manuals stay out. An image that is not finished needs no write to be safe from a power cut.
+# The PHP extensions are those that frameworks ask for; Debian has them load by themselves.
+RUN mkdir -p /usr/share/man/man1 \
+ && apt-get -o Acquire::Languages=none update \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io \
+      bash ca-certificates curl libmariadb3 libpq5 media-types netbase nginx-light procps tzdata \
+      default-jre-headless \
+      nodejs \
+      php8.2-bcmath php8.2-cli php8.2-curl php8.2-fpm php8.2-gd php8.2-intl php8.2-mbstring php8.2-mysql php8.2-opcache \
+      php8.2-pgsql php8.2-sqlite3 php8.2-xml php8.2-zip systemd-standalone-tmpfiles \
+      python3 python3-distutils \
+      libyaml-0-2 ruby \
  && apt-get clean \
  && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/*.log /var/cache/debconf/*-old
 
