@@ -60,7 +60,7 @@ impl Buildpacks {
     /// What the builder is told: to detect one, or to take them all, by the names of their folders.
     pub fn arguments(&self) -> Vec<String> {
         match self {
-            Self::Detected => ORDER.map(str::to_owned).to_vec(),
+            Self::Detected => std::iter::once("detect").chain(ORDER).map(str::to_owned).collect(),
             Self::Listed(listed) => {
                 let folders = listed.iter().enumerate().map(|(number, buildpack)| buildpack.folder(number));
                 std::iter::once("compose".to_owned()).chain(folders).collect()
