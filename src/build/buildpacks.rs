@@ -11,7 +11,7 @@ static BUILDPACKS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/buildpacks");
 
 /// Their names in the order of detection, for which `buildpacks/README.md` gives the reasons: what a static site also has
 /// (an `index.html`) decides nothing where a language was found before, and a `Procfile` is in most trees.
-pub(super) const ORDER: [&str; 6] = ["python", "go", "rust", "nodejs", "static", "procfile"];
+pub(super) const ORDER: [&str; 9] = ["python", "ruby", "php", "java", "go", "rust", "nodejs", "static", "procfile"];
 
 /// All of them as a tar archive, entries named `NAME/bin/detect` and so on.
 pub(super) fn archive() -> std::io::Result<Vec<u8>> {

@@ -7,7 +7,8 @@ USER 0:0
 
 # rustc-web and cargo-web are Debian's Rust for browsers, kept current: crates ask for a newer one than the release has.
 # Go comes from Debian's backports for the same reason, and from the release itself where a mirror has no backports.
-# The Maven plugins let a build with the Debian packages' own repository, /usr/share/maven-repo, do without Maven Central.
+# The Maven plugins, and junit5 that one of them is described by, are for builds that take /usr/share/maven-repo, Debian's
+# own repository, instead of Maven Central.
 RUN printf 'Package: golang-*\nPin: release n=bookworm-backports\nPin-Priority: 600\n' > /etc/apt/preferences.d/golang \
  && apt-get -o Acquire::Languages=none update \
  && mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' | sed -n 's/^bookworm //p' | head -1) \
@@ -19,11 +20,11 @@ RUN printf 'Package: golang-*\nPin: release n=bookworm-backports\nPin-Priority: 
       libxml2-dev libxslt1-dev libyaml-dev pkg-config unzip xz-utils zlib1g-dev \
       cargo-web rustc-web \
       composer \
-      default-jdk-headless libmaven-compiler-plugin-java libmaven-jar-plugin-java libmaven-resources-plugin-java maven \
+      default-jdk-headless junit5 libmaven-compiler-plugin-java libmaven-jar-plugin-java libmaven-resources-plugin-java maven \
       golang-go \
       npm \
       python3-dev python3-pip python3-venv \
-      bundler ruby-dev \
+      ruby-dev \
  && apt-get clean \
  && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/*.log /var/cache/debconf/*-old
 

@@ -19,7 +19,7 @@ RUN mkdir -p /usr/share/man/man1 \
       php8.2-bcmath php8.2-cli php8.2-curl php8.2-fpm php8.2-gd php8.2-intl php8.2-mbstring php8.2-mysql php8.2-opcache \
       php8.2-pgsql php8.2-sqlite3 php8.2-xml php8.2-zip systemd-standalone-tmpfiles \
       python3 python3-distutils \
-      libyaml-0-2 ruby \
+      libyaml-0-2 ruby ruby-bundler \
  && apt-get clean \
  && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/*.log /var/cache/debconf/*-old
 
