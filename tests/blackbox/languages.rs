@@ -228,7 +228,7 @@ async fn a_version_that_the_stack_lacks_is_refused_with_those_it_has() {
     let texts = ["rust-toolchain asks for Rust 'nightly'", "It has: stable, 1."];
     assert_refused(&owner, "rust-app", write("rust-toolchain", "nightly\n"), &texts).await;
     let texts = ["php >=99", "composer install failed"];
-    assert_refused(&owner, "php-app", edit("composer.json", ">=8.1", ">=99"), &texts).await;
+    assert_refused(&owner, "php-app", edit("composer.lock", ">=8.1", ">=99"), &texts).await;
 
     let (app, repo) = (owner.create("bad").await, Repo::of("go-app"));
     app.set(&json!({ "GOPROXY": "off" })).await;
