@@ -102,6 +102,7 @@ impl Builder {
     pub async fn build(&self, request: &BuildRequest, plan: &Plan, on_line: LineSink<'_>) -> Result<Built, BuildError> {
         let limit = self.settings.time_limit;
         let built = async {
+            let request = &self.prepare(request, on_line).await?;
             match plan {
                 Plan::Dockerfile { dockerfile, procfile } => {
                     self.build_dockerfile(request, dockerfile, procfile.as_ref(), on_line).await

@@ -21,6 +21,7 @@ mod scratch;
 mod slug;
 mod slugignore;
 mod slugs;
+mod sources;
 mod stack;
 #[cfg(test)]
 mod tests;

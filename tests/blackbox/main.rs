@@ -13,6 +13,7 @@ mod contract;
 mod crash;
 mod domains;
 mod failures;
+mod hostile;
 mod lifecycle;
 mod no_failed_request;
 mod openapi;
