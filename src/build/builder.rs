@@ -59,7 +59,7 @@ pub struct BuildRequest {
     pub build_id: BuildId,
     /// The operation that it is part of; its containers carry this as a label.
     pub operation: OperationId,
-    /// What is built: the source of the plan.
+    /// What is built, whole.
     pub source: Arc<Source>,
     /// The app's config: a slug build sees all of it, a Dockerfile what it declares with `ARG`.
     pub config: ConfigVars,
@@ -121,6 +121,7 @@ impl Builder {
         self.check_space().await?;
         let limit = self.settings.time_limit;
         let built = async {
+            let request = &self.prepare(request, plan, on_line).await?;
             match &plan.recipe {
                 Recipe::Dockerfile(dockerfile) => {
                     self.build_dockerfile(request, dockerfile, plan.procfile.as_ref(), on_line).await

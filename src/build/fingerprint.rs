@@ -32,7 +32,7 @@ impl Builder {
     pub async fn fingerprint(&self, request: &BuildRequest, plan: &Plan) -> Result<String, BuildError> {
         let mut parts = Parts::new(&self.settings.fingerprint_key);
         parts.add("app", &request.app.id.to_string());
-        parts.add("tree", request.source.tree());
+        parts.add("tree", plan.source.tree());
         match &plan.recipe {
             Recipe::Dockerfile(dockerfile) => {
                 parts.add("kind", "dockerfile");

@@ -26,6 +26,7 @@ mod scratch;
 mod slug;
 mod slugignore;
 mod slugs;
+mod sources;
 mod space;
 mod stack;
 #[cfg(test)]

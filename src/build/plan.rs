@@ -19,7 +19,9 @@ pub(super) const SMALL_FILE_BYTES: u64 = 1 << 20;
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// What is built: the pushed tree, or the part of it that `slipway-build.toml` names.
-    pub source: Arc<Source>,
+    pub(super) source: Arc<Source>,
+    /// Where that part lies in the whole.
+    pub(super) directory: Option<String>,
     /// Process types: they go before an image's own command and before what a buildpack gives.
     pub procfile: Option<Procfile>,
     /// What the tree asks of the platform.
@@ -68,12 +70,7 @@ pub fn plan(source: &Arc<Source>, config: &ConfigVars) -> Result<Plan, BuildErro
     let wanted = BuildFile::read(source.file(BUILD_FILE, SMALL_FILE_BYTES)?.as_deref(), config)?;
     let source = match &wanted.directory {
         None => Arc::clone(source),
-        Some(directory) => Arc::new(source.subtree(directory)?.ok_or_else(|| {
-            BuildError::Refused(format!(
-                "There is no directory '{directory}' in this commit, which is what {BUILD_FILE} or the app's config asks to \
-                 be built: correct the path, commit and push again."
-            ))
-        })?),
+        Some(directory) => Arc::new(source.subtree(directory)?.ok_or_else(|| no_directory(directory))?),
     };
     let procfile = match source.file(PROCFILE, SMALL_FILE_BYTES)? {
         Some(bytes) => Some(Procfile::parse(&bytes)?),
@@ -88,7 +85,15 @@ pub fn plan(source: &Arc<Source>, config: &ConfigVars) -> Result<Plan, BuildErro
         Some(dockerfile) => Recipe::Dockerfile(dockerfile),
         None => Recipe::Slug(Buildpacks::of(&source, &app_json, config)?),
     };
-    Ok(Plan { source, procfile, app_json, recipe })
+    Ok(Plan { source, directory: wanted.directory, procfile, app_json, recipe })
+}
+
+/// The part that is to be built is not there.
+pub(super) fn no_directory(directory: &str) -> BuildError {
+    BuildError::Refused(format!(
+        "There is no directory '{directory}' in this commit, which is what {BUILD_FILE} or the app's config asks to be built: \
+         correct the path, commit and push again."
+    ))
 }
 
 fn dockerfile(source: &Source, wanted: &BuildFile) -> Result<Option<Dockerfile>, BuildError> {

@@ -1,9 +1,10 @@
 //! The tree of a commit as a tar archive, straight from the object store.
 
 use std::ffi::OsStr;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -13,6 +14,7 @@ use tar::{Builder, EntryType, Header};
 use tokio::sync::mpsc;
 
 use super::names::shown;
+use super::program::{GIT, environment};
 use super::source::{MODE_EXECUTABLE, MODE_FOLDER, MODE_SUBMODULE, MODE_SYMLINK};
 use super::{GitError, Source, SourceLimits, SourceOptions};
 
@@ -20,6 +22,8 @@ use super::{GitError, Source, SourceLimits, SourceOptions};
 const CHUNK: usize = 256 * 1024;
 /// Chunks that wait for a slow taker.
 const QUEUED: usize = 8;
+/// Larger files are never whole in memory.
+const STREAMED: u64 = 8 << 20;
 
 /// A tar archive as it is being written.
 pub type TarStream = BoxStream<'static, Result<Bytes, io::Error>>;
@@ -89,8 +93,12 @@ impl Source {
         if size as u64 > max {
             return Err(GitError::TooLarge { path: shown(path), size: size as u64, max });
         }
-        let blob = odb.read(id).map_err(unreadable())?;
         let path = Path::new(OsStr::from_bytes(path));
+        if size as u64 > STREAMED && mode != MODE_SYMLINK {
+            set_file(header, mode, size);
+            return self.append_large(archive, header, opened, path, id);
+        }
+        let blob = odb.read(id).map_err(unreadable())?;
         if mode == MODE_SYMLINK {
             header.set_entry_type(EntryType::Symlink);
             header.set_mode(0o777);
@@ -98,10 +106,37 @@ impl Source {
             let target = Path::new(OsStr::from_bytes(blob.data()));
             return archive.append_link(header, path, target).map_err(failed());
         }
-        header.set_entry_type(EntryType::Regular);
-        header.set_mode(if mode == MODE_EXECUTABLE { 0o755 } else { 0o644 });
-        header.set_size(size as u64);
+        set_file(header, mode, size);
         archive.append_data(header, path, blob.data()).map_err(failed())
+    }
+
+    /// Has git read a large file: libgit2 could do so only whole, in the memory of this server.
+    fn append_large<W: Write>(
+        &self,
+        archive: &mut Builder<W>,
+        header: &mut Header,
+        opened: &Repository,
+        path: &Path,
+        id: Oid,
+    ) -> Result<(), GitError> {
+        let failed = || GitError::io("run 'git cat-file' in", opened.path());
+        let mut command = Command::new(GIT);
+        command.env_clear().envs(environment());
+        if let Some(quarantine) = &self.quarantine {
+            command.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", quarantine);
+        }
+        // Smaller ones are held in memory there.
+        command.args(["-c", "core.bigFileThreshold=1m", "--git-dir"]).arg(opened.path());
+        command.args(["cat-file", "blob"]).arg(id.to_string());
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().map_err(failed())?;
+        let size = header.size().map_err(failed())?;
+        let content = child.stdout.take().map(|output| Exactly { input: output, left: size });
+        let appended = content.map(|content| archive.append_data(header, path, content)).unwrap_or(Ok(()));
+        // Its output is closed by now, so that it ends if it has not.
+        let status = child.wait().map_err(failed())?;
+        appended.map_err(failed())?;
+        if status.success() { Ok(()) } else { Err(failed()(io::Error::other(status.to_string()))) }
     }
 
     /// The archive of [`Self::write_tar`] as a stream of chunks, written on a blocking thread of the present runtime as
@@ -121,6 +156,30 @@ impl Source {
             }
         }));
         stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|chunk| (chunk, receiver)) }).boxed()
+    }
+}
+
+fn set_file(header: &mut Header, mode: i32, size: usize) {
+    header.set_entry_type(EntryType::Regular);
+    header.set_mode(if mode == MODE_EXECUTABLE { 0o755 } else { 0o644 });
+    header.set_size(size as u64);
+}
+
+/// Fails when there is less than was said: an archive has nothing to fill the gap with.
+struct Exactly<R> {
+    input: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Exactly<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let read = self.input.read(&mut buffer[..most])?;
+        if read == 0 && most > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.left -= read as u64;
+        Ok(read)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use git2::{Oid, Repository};
 
-use super::names::{fault, shown};
+use super::names::shown;
 use super::source::{MODE_FOLDER, MODE_SUBMODULE, MODE_SYMLINK};
 use super::{GitError, Source, SourceLimits};
 
@@ -99,9 +99,6 @@ impl Source {
 fn check_path(path: &[u8], limits: &SourceLimits) -> Result<(), GitError> {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
     let refuse = |what: &str| Err(refused(format!("'{}' {what}", shown(path))));
-    if let Some(fault) = fault(name) {
-        return refuse(fault);
-    }
     if name.len() > SourceLimits::NAME_BYTES {
         return refuse("has a name of more than 255 bytes, which no file system takes");
     }

@@ -1,15 +1,19 @@
-//! Bare repositories: create, resolve, read, export a tree as tar.
+//! Bare repositories: create, resolve, read, export a tree as tar; uploaded archives and submodules become part of that.
 //!
-//! Everything here blocks on the disk: callers inside the runtime use `spawn_blocking`.
+//! What is not async here blocks on the disk: callers inside the runtime use `spawn_blocking`.
 
 mod archive;
+mod fetch;
+mod gitmodules;
 mod import;
 mod inspect;
 mod limits;
 mod names;
 mod program;
+mod remote;
 mod repositories;
 mod source;
+mod submodules;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +25,7 @@ pub use inspect::{Inspected, LfsPointers};
 pub use limits::SourceLimits;
 pub use repositories::{Repositories, Swept};
 pub use source::{Source, SourceOptions};
+pub use submodules::SubmoduleOptions;
 
 /// What could not be done with a repository.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Once};
 use git2::{ObjectType, Oid, Repository, Tree};
 use tempfile::TempDir;
 
-use super::names::shown;
+use super::names::{self, shown};
 use super::{GitError, SourceLimits};
 
 /// File modes of git's tree entries (`git help fast-import`, "filemodify").
@@ -35,7 +35,7 @@ pub struct Source {
     pub(super) time: i64,
     is_tag: bool,
     /// The submodules that were fetched, by their paths in the whole tree.
-    pub(super) modules: Arc<BTreeMap<Vec<u8>, Module>>,
+    modules: Arc<BTreeMap<Vec<u8>, Module>>,
     /// The folder of a repository that goes with the last clone of this.
     _temporary: Option<Arc<TempDir>>,
 }
@@ -90,6 +90,11 @@ impl Source {
     pub(super) fn open_temporary(folder: TempDir, oid: &str) -> Result<Self, GitError> {
         let source = Self::open(folder.path(), None, oid)?;
         Ok(Self { _temporary: Some(Arc::new(folder)), ..source })
+    }
+
+    /// This with submodules.
+    pub(super) fn with_modules(&self, modules: BTreeMap<Vec<u8>, Module>) -> Self {
+        Self { modules: Arc::new(modules), ..self.clone() }
     }
 
     /// Full id of the commit.
@@ -192,43 +197,35 @@ impl Source {
     ///
     /// # Errors
     /// [`GitError::Refused`] at folders deeper inside each other than any source may have: no stack ends in a tree.
-    pub(super) fn visit(&self, each: &mut Visitor<'_>) -> Result<(), GitError> {
+    pub(super) fn visit<'a>(&self, each: &'a mut Visitor<'a>) -> Result<(), GitError> {
         let opened = self.opened()?;
         let tree = self.root(&opened)?;
-        self.visit_tree(&opened, &tree, &mut Vec::new(), 0, each)
+        let mut walk = Walk { prefix: Vec::new(), depth: 0, entries: 0, each };
+        self.visit_tree(&opened, &tree, &mut walk)
     }
 
-    fn visit_tree(
-        &self,
-        opened: &Repository,
-        tree: &Tree<'_>,
-        prefix: &mut Vec<u8>,
-        depth: usize,
-        each: &mut Visitor<'_>,
-    ) -> Result<(), GitError> {
+    fn visit_tree(&self, opened: &Repository, tree: &Tree<'_>, walk: &mut Walk<'_>) -> Result<(), GitError> {
         let failed = || GitError::git("read the tree of", opened.path());
-        let most = SourceLimits::default().depth;
-        if depth > most {
-            let text =
-                format!("'{}' lies more than {most} folders deep: move it, commit and push again.", shown(prefix));
-            return Err(GitError::Refused(text));
-        }
+        walk.descend()?;
         for entry in tree {
-            let length = prefix.len();
-            prefix.extend_from_slice(entry.name_bytes());
-            each(opened, prefix, entry.filemode(), entry.id())?;
-            let module = if entry.filemode() == MODE_SUBMODULE { self.modules.get(prefix.as_slice()) } else { None };
-            prefix.push(b'/');
+            let length = walk.prefix.len();
+            walk.prefix.extend_from_slice(entry.name_bytes());
+            walk.admit(entry.name_bytes())?;
+            (walk.each)(opened, &walk.prefix, entry.filemode(), entry.id())?;
+            let is_module = entry.filemode() == MODE_SUBMODULE;
+            let module = if is_module { self.modules.get(walk.prefix.as_slice()) } else { None };
+            walk.prefix.push(b'/');
             if let Some(module) = module {
                 let inside = open(&module.repository, None)?;
                 let below = Oid::from_str(&module.tree).and_then(|id| inside.find_tree(id)).map_err(failed())?;
-                self.visit_tree(&inside, &below, prefix, depth + 1, each)?;
+                self.visit_tree(&inside, &below, walk)?;
             } else if entry.filemode() == MODE_FOLDER {
                 let below = opened.find_tree(entry.id()).map_err(failed())?;
-                self.visit_tree(opened, &below, prefix, depth + 1, each)?;
+                self.visit_tree(opened, &below, walk)?;
             }
-            prefix.truncate(length);
+            walk.prefix.truncate(length);
         }
+        walk.depth -= 1;
         Ok(())
     }
 
@@ -300,6 +297,47 @@ impl Source {
 
 /// Called by [`Source::visit`].
 pub(super) type Visitor<'a> = dyn FnMut(&Repository, &[u8], i32, Oid) -> Result<(), GitError> + 'a;
+
+/// Where a walk through a tree is.
+struct Walk<'a> {
+    prefix: Vec<u8>,
+    depth: usize,
+    entries: u64,
+    each: &'a mut Visitor<'a>,
+}
+
+impl Walk<'_> {
+    fn descend(&mut self) -> Result<(), GitError> {
+        self.depth += 1;
+        let most = SourceLimits::default().depth;
+        if self.depth <= most {
+            return Ok(());
+        }
+        let folder = shown(&self.prefix);
+        Err(GitError::Refused(format!(
+            "'{folder}' lies more than {most} folders deep: move it, commit and push again."
+        )))
+    }
+
+    /// Counts an entry, the end of the present path, and looks at its name: nobody behind this meets one that leads out of
+    /// the tree.
+    fn admit(&mut self, name: &[u8]) -> Result<(), GitError> {
+        self.entries += 1;
+        let most = SourceLimits::default().entries;
+        if self.entries > most {
+            return Err(GitError::Refused(format!(
+                "The source has more than {most} files and folders: leave some out, commit and push again."
+            )));
+        }
+        match names::fault(name) {
+            Some(fault) => Err(GitError::Refused(format!(
+                "'{}' {fault}: rename it in the repository, commit and push again.",
+                shown(&self.prefix)
+            ))),
+            None => Ok(()),
+        }
+    }
+}
 
 /// What [`Source::lookup`] found, and where its objects are.
 struct Found {

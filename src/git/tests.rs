@@ -1,5 +1,8 @@
 //! Repositories made with the real git.
 
+mod hostile;
+mod submodules;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;

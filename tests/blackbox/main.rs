@@ -15,6 +15,7 @@ mod contract;
 mod crash;
 mod domains;
 mod failures;
+mod hostile;
 mod languages;
 mod lifecycle;
 mod no_failed_request;

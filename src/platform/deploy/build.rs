@@ -32,7 +32,7 @@ impl Platform {
             app: app.clone(),
             build_id: id,
             operation: live.operation().id.clone(),
-            source: Arc::clone(&plan.source),
+            source: Arc::clone(&push.source),
             config: config.values.clone(),
             no_cache: push.no_cache,
         };
