@@ -101,7 +101,11 @@ fn disk(path: &Path) -> Finding {
             if free >= DISK_MIN_BYTES {
                 Finding::Fine(text)
             } else {
-                Finding::Wrong(format!("only {text}; builds need 2 GiB"), "docker system prune".into())
+                Finding::Wrong(
+                    format!("only {text}; builds need 2 GiB"),
+                    "slipway gc   (docker builder prune empties the engine's own build cache, which others may share)"
+                        .into(),
+                )
             }
         }
         Err(error) => Finding::Note(format!("free disk below {} is not known: {error}", path.display())),

@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::operations::{Live, Progress};
 use super::{Error, OwnerHandle, Platform};
-
 use crate::build::{AppJson, STACK_NAME};
-use crate::model::{App, Build, BuildId, BuildKind, OperationKind, RebaseOutcome, RebaseResult, Release, Step};
+use crate::model::{
+    App, Build, BuildId, BuildKind, OperationKind, RebaseOutcome, RebaseResult, Release, SourceKind, Step,
+};
 use crate::release::{self, Change, Parts};
 use crate::store::builds::{self, BuildResult, NewBuild};
 use crate::store::{Page, Store, apps, rebases, users};
@@ -91,13 +92,28 @@ impl Platform {
     }
 
     async fn rebase_with(&self, live: &mut Live, handle: &OwnerHandle) -> Result<Rebased, Error> {
-        let (store, app) = (&self.0.store, handle.app());
-        let build = match self.to_rebase(app).await? {
+        let build = match self.to_rebase(handle.app()).await? {
             Ok(build) => build,
             Err(why) => return Ok(Rebased::NeedNot(why)),
         };
         live.journal.step(Step::Build).await?;
         let id = BuildId::new();
+        let source = build.commit.as_deref().unwrap_or(&build.image);
+        let recorder = self.begin_record(handle.handle(), id, SourceKind::Commit, source).await?;
+        let outcome = self.lay_and_release(live, handle, &build, id, &recorder.listen(&Progress::none())).await;
+        self.end_record(&recorder, &outcome).await;
+        outcome.map(Rebased::As)
+    }
+
+    async fn lay_and_release(
+        &self,
+        live: &mut Live,
+        handle: &OwnerHandle,
+        build: &Build,
+        id: BuildId,
+        out: &Progress,
+    ) -> Result<Release, Error> {
+        let (store, app) = (&self.0.store, handle.app());
         let new = NewBuild {
             app: app.id,
             owner: build.owner_id,
@@ -108,23 +124,27 @@ impl Platform {
             dockerfile: build.dockerfile.clone(),
         };
         builds::insert(store.pool(), id, &new).await?;
+        out.line(&format!("-----> Laying the slug of {} on the rebuilt {STACK_NAME}", build.short_source()));
         let engine_image = tokio::select! {
             biased;
             () = self.0.stop.cancelled() => return Err(Error::Cancelled),
-            laid = self.0.builder.rebase(app, &build, id, &live.operation().id) => laid?,
+            laid = self.0.builder.rebase(app, build, id, &live.operation().id) => laid?,
         };
-        let image = self.0.engine.image(&engine_image).await?;
-        let port = if let [port] = image.ports[..] { Some(port) } else { None };
-        let summary = Change::Rebase { source: build.short_source(), stack: STACK_NAME }.summary();
         // A build of the same source by the buildpacks would have another fingerprint on this stack.
-        let result = BuildResult { engine_image, fingerprint: None, slug: build.slug, procfile: build.procfile, port };
+        let result = BuildResult {
+            engine_image,
+            fingerprint: None,
+            slug: build.slug.clone(),
+            procfile: build.procfile.clone(),
+            port: build.port,
+        };
         builds::succeed(store.pool(), id, &result).await?;
-        let config = self.config(handle.handle()).await?.id;
-        let parts = Parts { build: Some(id), config };
-        let contents = self
-            .release_and_roll_out(live, handle.handle(), parts, summary, &AppJson::default(), &Progress::none())
-            .await?;
-        Ok(Rebased::As(contents.release))
+        self.record_image(id, &result.engine_image, Some(build.id)).await?;
+        let summary = Change::Rebase { source: build.short_source(), stack: STACK_NAME }.summary();
+        let parts = Parts { build: Some(id), config: self.config(handle.handle()).await?.id };
+        let wishes = AppJson::default();
+        let released = self.release_and_roll_out(live, handle.handle(), parts, summary, &wishes, out).await?;
+        Ok(released.release)
     }
 
     /// The build of the app that has to move, or why it need not.

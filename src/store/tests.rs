@@ -3,6 +3,7 @@
 mod databases;
 mod of_apps;
 mod of_builds;
+mod of_cleanup;
 mod of_database;
 mod of_domains;
 mod of_instances;

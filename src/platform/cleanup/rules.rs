@@ -43,7 +43,7 @@ pub(super) fn plan(facts: &Facts) -> Plan {
             let app = app.or_else(|| facts.app_of_name(&name));
             add(Kind::Image, name, app, Some(size), verdict);
         }
-        if image.tags.is_empty() && facts.is_ours(&image.labels) {
+        if is_nameless(image) && facts.is_ours(&image.labels) {
             add(Kind::Untagged, image.id.clone(), app, Some(size), facts.untagged(image));
         }
     }
@@ -154,10 +154,7 @@ impl Facts {
     /// A nameless image of somebody else's is known by the one that it was made from, which therefore stays.
     fn derived_from(&self, image: &Image) -> Option<String> {
         let is_derived = |other: &&Image| {
-            other.tags.is_empty()
-                && is_same_build(other, image)
-                && other.is_built_on(image)
-                && self.is_ours(&other.labels)
+            is_nameless(other) && is_same_build(other, image) && other.is_built_on(image) && self.is_ours(&other.labels)
         };
         self.images.iter().find(is_derived).map(|other| format!("image {} was made from it", other.id))
     }
@@ -213,6 +210,12 @@ impl Facts {
             Purpose::Operation(_) => Some(Goes("the operation that made it is over".into())),
         }
     }
+}
+
+/// Whether nothing but its content id leads to an image. One that was pulled by its digest has a name in that.
+fn is_nameless(image: &Image) -> bool {
+    let is_ours = |digest: &String| digest.starts_with(APP_IMAGE_PREFIX) || digest.starts_with("<none>");
+    image.tags.is_empty() && image.digests.iter().all(is_ours)
 }
 
 fn is_same_build(one: &Image, other: &Image) -> bool {
