@@ -94,6 +94,8 @@ pub struct Config {
     pub build_image_bytes: u64,
     /// Free disk space in bytes below which no build begins. May be zero.
     pub min_free_disk_bytes: u64,
+    /// Whether submodules and buildpacks may be fetched from this very machine.
+    pub fetch_from_self: bool,
     /// How long a new instance may take until it is healthy.
     pub boot_timeout: Duration,
     /// How long requests may go on at an instance that is being replaced. May be zero.

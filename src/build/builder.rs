@@ -38,6 +38,8 @@ pub struct BuildSettings {
     pub min_free_bytes: u64,
     /// How many builds go on at once; the others wait for their turn.
     pub at_once: NonZeroUsize,
+    /// Whether submodules and buildpacks may be fetched from this very machine.
+    pub fetches_from_itself: bool,
     /// Certificates that builds trust beside the usual ones.
     pub ca_bundle: Option<PathBuf>,
     /// Where slugs are kept.
@@ -126,7 +128,9 @@ impl Builder {
                 Recipe::Dockerfile(dockerfile) => {
                     self.build_dockerfile(request, dockerfile, plan.procfile.as_ref(), on_line).await
                 }
-                Recipe::Slug(buildpacks) => self.build_slug(request, buildpacks, plan.procfile.as_ref(), on_line).await,
+                Recipe::Slug(buildpacks, foreign) => {
+                    self.build_slug(request, buildpacks, foreign, plan.procfile.as_ref(), on_line).await
+                }
             }
         };
         tokio::time::timeout(limit, built).await.unwrap_or(Err(BuildError::TimedOut { limit }))

@@ -6,6 +6,9 @@ use super::{AppJson, BuildError};
 use crate::git::Source;
 use crate::model::ConfigVars;
 
+/// Where buildpacks are named, for messages.
+pub(super) const PLACES: &str = ".buildpacks, BUILDPACK_URL or app.json";
+
 /// Config var that names one buildpack, before anything that the repository says (Heroku, Dokku).
 const BUILDPACK_URL: &str = "BUILDPACK_URL";
 

@@ -11,6 +11,7 @@ use tokio::io::AsyncWriteExt;
 use super::builder::{BuildRequest, Built, cache_volume, container_name};
 use super::buildpack_list::Buildpacks;
 use super::ca;
+use super::foreign_buildpacks::ForeignBuildpack;
 use super::output::{Phase, size, trouble};
 use super::scratch::Scratch;
 use super::slug::{Packed, SLUG_MTIME, SLUG_UID, pack};
@@ -42,6 +43,7 @@ impl Builder {
         &self,
         request: &BuildRequest,
         buildpacks: &Buildpacks,
+        foreign: &[ForeignBuildpack],
         procfile: Option<&Procfile>,
         on_line: LineSink<'_>,
     ) -> Result<Built, BuildError> {
@@ -51,7 +53,7 @@ impl Builder {
         self.stack_image_id(self.settings.stack.build_image()).await?;
         self.stack_image_id(self.settings.stack.run_image()).await?;
         let container = self.builder_container(request, buildpacks).await?;
-        self.fill(&container, request).await?;
+        self.fill(&container, request, foreign).await?;
         let app_type = self.compile(&container, on_line).await?;
         let packed = self.fetch(&container, rules).await?;
         drop(container);
@@ -112,12 +114,20 @@ impl Builder {
     }
 
     /// Puts buildpacks, config and source into the builder.
-    async fn fill(&self, container: &Scratch, request: &BuildRequest) -> Result<(), BuildError> {
+    async fn fill(
+        &self,
+        container: &Scratch,
+        request: &BuildRequest,
+        foreign: &[ForeignBuildpack],
+    ) -> Result<(), BuildError> {
         let buildpacks = buildpacks::archive().map_err(BuildError::io("packing the buildpacks"))?;
         self.engine.upload(container.id(), "/buildpacks", byte_stream(buildpacks)).await?;
+        for buildpack in foreign {
+            self.engine.upload(container.id(), "/buildpacks", buildpack.archive()).await?;
+        }
         let config = config_archive(&request.config).map_err(BuildError::io("packing the config"))?;
         self.engine.upload(container.id(), "/env", byte_stream(config)).await?;
-        let options = SourceOptions { owner: SLUG_UID, mtime: Some(SLUG_MTIME.into()) };
+        let options = SourceOptions { owner: SLUG_UID, mtime: Some(SLUG_MTIME.into()), below: None };
         let source = request.source.tar_stream(options, |_, _| true);
         Ok(self.engine.upload(container.id(), "/app", source).await?)
     }

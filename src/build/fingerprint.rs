@@ -50,13 +50,16 @@ impl Builder {
                     parts.add("value", &value);
                 }
             }
-            Recipe::Slug(chosen) => {
+            Recipe::Slug(chosen, foreign) => {
                 parts.add("kind", "slug");
                 for image in [self.settings.stack.build_image(), self.settings.stack.run_image()] {
                     parts.add("stack", &self.stack_image_id(image).await?);
                 }
                 parts.add("buildpacks", &buildpacks::digest());
                 parts.add("chosen", &format!("{chosen:?}"));
+                for buildpack in foreign {
+                    parts.add("tree", buildpack.source.tree());
+                }
                 for (name, value) in &request.config {
                     parts.add("config", name);
                     parts.add("value", &value.to_string());

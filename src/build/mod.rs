@@ -14,6 +14,7 @@ mod dockerfile;
 mod dockerignore;
 mod error;
 mod fingerprint;
+mod foreign_buildpacks;
 mod ignore;
 mod image;
 mod instructions;

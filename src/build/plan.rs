@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::build_file::{BUILD_FILE, BuildFile, Way};
-use super::{AppJson, BuildError, buildpack_list::Buildpacks};
+use super::buildpack_list::Buildpacks;
+use super::foreign_buildpacks::ForeignBuildpack;
+use super::{AppJson, BuildError};
 use crate::git::Source;
 use crate::model::{BuildKind, ConfigVars, Procfile};
 
@@ -34,7 +36,8 @@ pub struct Plan {
 #[derive(Debug, Clone)]
 pub(super) enum Recipe {
     Dockerfile(Dockerfile),
-    Slug(Buildpacks),
+    /// By buildpacks; those that are not ours, once they were fetched.
+    Slug(Buildpacks, Vec<ForeignBuildpack>),
 }
 
 /// A Dockerfile and what it is built with.
@@ -55,7 +58,7 @@ impl Plan {
     pub fn kind(&self) -> BuildKind {
         match self.recipe {
             Recipe::Dockerfile(_) => BuildKind::Dockerfile,
-            Recipe::Slug(_) => BuildKind::Slug,
+            Recipe::Slug(..) => BuildKind::Slug,
         }
     }
 }
@@ -83,7 +86,7 @@ pub fn plan(source: &Arc<Source>, config: &ConfigVars) -> Result<Plan, BuildErro
     };
     let recipe = match dockerfile(&source, &wanted)? {
         Some(dockerfile) => Recipe::Dockerfile(dockerfile),
-        None => Recipe::Slug(Buildpacks::of(&source, &app_json, config)?),
+        None => Recipe::Slug(Buildpacks::of(&source, &app_json, config)?, Vec::new()),
     };
     Ok(Plan { source, directory: wanted.directory, procfile, app_json, recipe })
 }

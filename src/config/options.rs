@@ -289,6 +289,7 @@ impl Given {
             build_concurrency: self.maybe("build-concurrency", parse::count)?.unwrap_or_else(default_concurrency),
             build_image_bytes: self.get("build-image-size", parse::size(1 << 20))?,
             min_free_disk_bytes: self.get("min-free-disk", parse::size(0))?,
+            fetch_from_self: self.get("fetch-from-self", parse::yes_or_no)?,
             boot_timeout: self.get("boot-timeout", parse::duration(second))?,
             drain_timeout: self.get("drain-timeout", parse::duration(no_time))?,
             stop_grace: self.get("stop-grace", parse::duration(no_time))?,

@@ -109,6 +109,14 @@ pub(super) fn number(bounds: RangeInclusive<i64>) -> impl Fn(&str) -> Result<i64
     }
 }
 
+pub(super) fn yes_or_no(text: &str) -> Result<bool, Problem> {
+    match text {
+        "yes" | "true" | "1" => Ok(true),
+        "no" | "false" | "0" => Ok(false),
+        _ => Err("is neither yes nor no".to_owned()),
+    }
+}
+
 /// How many of something, at least one.
 pub(super) fn count(text: &str) -> Result<NonZeroUsize, Problem> {
     text.parse().map_err(|_| "is not a whole number from 1".to_owned())

@@ -83,6 +83,11 @@ pub const SETTINGS: &[Setting] = &[
     computed("build-concurrency", "half of the processors, at least 1", "2", "How many builds go on at once"),
     fixed("build-image-size", "10GiB", "Largest image that a Dockerfile may build"),
     fixed("min-free-disk", "1GiB", "Free disk space below which no build begins; 0 asks for none"),
+    fixed(
+        "fetch-from-self",
+        "no",
+        "Whether builds may fetch submodules and buildpacks from this very machine: yes or no",
+    ),
     fixed("boot-timeout", "60s", "How long a new instance may take until it is healthy"),
     fixed("drain-timeout", "30s", "How long requests may go on at an instance that is being replaced"),
     fixed("stop-grace", "10s", "Time between SIGTERM and SIGKILL when an instance is stopped"),

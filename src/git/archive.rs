@@ -47,16 +47,31 @@ impl Source {
         let failed = || GitError::io("archive the tree of", &self.repository);
         let mut buffer = BufWriter::with_capacity(CHUNK, out);
         let mut archive = Builder::new(&mut buffer);
-        let written = self.visit(&mut |opened, path, mode, id| {
-            let is_folder = matches!(mode, MODE_FOLDER | MODE_SUBMODULE);
-            if !include(&String::from_utf8_lossy(path), is_folder) {
-                return Ok(());
-            }
+        let new_header = || {
             let mut header = Header::new_gnu();
             header.set_uid(options.owner);
             header.set_gid(options.owner);
             header.set_mtime(mtime);
-            self.append(&mut archive, &mut header, opened, path, mode, id)
+            header
+        };
+        let below = options.below.as_ref().map(|folder| format!("{folder}/")).unwrap_or_default();
+        let mut written = Ok(());
+        if !below.is_empty() {
+            let mut header = new_header();
+            header.set_entry_type(EntryType::Directory);
+            header.set_mode(0o755);
+            header.set_size(0);
+            written = archive.append_data(&mut header, &below, io::empty()).map_err(failed());
+        }
+        let written = written.and_then(|()| {
+            self.visit(&mut |opened, path, mode, id| {
+                let is_folder = matches!(mode, MODE_FOLDER | MODE_SUBMODULE);
+                if !include(&String::from_utf8_lossy(path), is_folder) {
+                    return Ok(());
+                }
+                let path = [below.as_bytes(), path].concat();
+                self.append(&mut archive, &mut new_header(), opened, &path, mode, id)
+            })
         });
         let written = written.and_then(|()| archive.finish().map_err(failed()));
         drop(archive);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use git2::{Repository, RepositoryInitOptions};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use super::program::{GIT, environment};
 use super::remote::{PROXIES, Remote};
@@ -122,7 +122,7 @@ impl Fetch<'_> {
     ) -> Result<Option<String>, GitError> {
         let failed = || GitError::io("run 'git fetch' in", self.repository);
         let mut child = self.command(pin, depth, refspecs).spawn().map_err(failed())?;
-        let group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
+        let group = Group::of(&child);
         let mut errors = child.stderr.take().expect("it is piped").take(SAID);
         let mut said = Vec::new();
         let run = async {
@@ -145,27 +145,14 @@ impl Fetch<'_> {
     }
 
     fn command(&self, pin: Option<&str>, depth: Option<&str>, refspecs: &[String]) -> Command {
-        let mut command = Command::new(GIT);
-        command.env_clear().envs(environment()).env("GIT_ALLOW_PROTOCOL", PROTOCOLS);
-        for name in PROXIES {
-            if let Some(value) = std::env::var_os(name) {
-                command.env(name, value);
-            }
-        }
-        if let Some(bundle) = self.ca_bundle {
-            // Beside the usual ones, which lie there one by one.
-            command.env("GIT_SSL_CAINFO", bundle).env("GIT_SSL_CAPATH", "/etc/ssl/certs");
-        }
-        let settings = SETTINGS.iter().copied().chain(pin).flat_map(|setting| ["-c", setting]);
+        let mut command = program(pin, self.ca_bundle);
         let mut folder = OsString::from("--git-dir=");
         folder.push(self.repository);
-        command.args(settings).arg(folder);
+        command.arg(folder);
         command.args(["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--force"]);
         command.args(depth).arg("--");
         command.arg(&self.remote.url).args(refspecs);
-        // A group of its own, so that a kill reaches what git starts.
-        command.process_group(0).kill_on_drop(true);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.stdout(Stdio::null());
         command
     }
 
@@ -184,23 +171,51 @@ impl Fetch<'_> {
     }
 
     /// The line that tells why, in the words of a person who pushes.
-    fn reason(&self, said: &str) -> String {
+    pub(super) fn reason(&self, said: &str) -> String {
         let line = |words: &str| said.lines().find(|line| line.contains(words));
         if line("could not read Username").is_some() || line("Authentication failed").is_some() {
             return "it asks for a login: make it public, or put a token into its address".to_owned();
         }
         if line("returned error: 30").is_some() || line("redirect").is_some() {
-            return "it has moved, the server answers with another address: write that one in .gitmodules, commit and push \
-                    again"
-                .to_owned();
+            let place = self.remote.place;
+            return format!(
+                "it has moved, the server answers with another address: write that one into {place} and push again"
+            );
         }
         let told = line("fatal:").or_else(|| said.lines().last()).unwrap_or("git fetch failed");
         self.remote.without_secret(told.trim_start_matches("fatal: ").trim())
     }
 }
 
+/// git with the settings of a fetch, to be given a command.
+pub(super) fn program(pin: Option<&str>, ca_bundle: Option<&Path>) -> Command {
+    let mut command = Command::new(GIT);
+    command.env_clear().envs(environment()).env("GIT_ALLOW_PROTOCOL", PROTOCOLS);
+    for name in PROXIES {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    if let Some(bundle) = ca_bundle {
+        // Beside the usual ones, which lie there one by one.
+        command.env("GIT_SSL_CAINFO", bundle).env("GIT_SSL_CAPATH", "/etc/ssl/certs");
+    }
+    command.args(SETTINGS.iter().copied().chain(pin).flat_map(|setting| ["-c", setting]));
+    // A group of its own, so that a kill reaches what git starts.
+    command.process_group(0).kill_on_drop(true);
+    command.stdin(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
 /// A process group that is killed when this is dropped. One that has ended by itself is gone from the table.
-struct Group(Option<Pid>);
+pub(super) struct Group(Option<Pid>);
+
+impl Group {
+    /// The group of a child that [`program`] started.
+    pub(super) fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| Pid::from_raw(id.cast_signed())))
+    }
+}
 
 impl Drop for Group {
     fn drop(&mut self) {

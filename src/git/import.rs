@@ -15,6 +15,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::time::{Duration, SystemTime};
 
 use flate2::bufread::MultiGzDecoder;
+use tempfile::TempDir;
 
 use self::objects::Objects;
 use self::reader::{Entry, Kind, Reader};
@@ -57,29 +58,34 @@ impl Repositories {
         let prefix = format!("{UPLOAD}{app}-");
         let folder = tempfile::Builder::new().prefix(&prefix).suffix(".git").tempdir_in(self.root());
         let folder = folder.map_err(GitError::io("create a folder in", self.root()))?;
-        let mut objects = Objects::create(folder.path())?;
-
-        let mut archive = BufReader::with_capacity(BUFFER, archive);
-        let unpacked: Box<dyn Read + '_> = match kind_of(&mut archive)? {
-            Packing::Gzip => Box::new(MultiGzDecoder::new(archive)),
-            Packing::None => Box::new(archive),
-        };
-        // Headers and filling come on top of the files; that much for each entry is generous.
-        let most = options.limits.total_bytes.saturating_add(options.limits.entries.saturating_mul(4096));
-        let mut reader = Reader::new(unpacked, most);
-        let (mut tree, mut youngest) = (Tree::new(options.limits), 0);
-        while let Some(entry) = reader.next()? {
-            youngest = youngest.max(entry.mtime);
-            add(&mut tree, &mut reader, &mut objects, entry)?;
-        }
-        if options.strip_top_folder {
-            tree.strip_top_folder();
-        }
-        tree.check_links()?;
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-        let commit = objects.commit(&tree.root, youngest.min(now))?;
-        Source::open_temporary(folder, &commit)
+        import_into(folder, archive, options)
     }
+}
+
+/// Makes a commit of an archive in an empty folder, which goes with the last clone of the source.
+pub(super) fn import_into(folder: TempDir, archive: impl Read, options: &ArchiveOptions) -> Result<Source, GitError> {
+    let mut objects = Objects::create(folder.path())?;
+
+    let mut archive = BufReader::with_capacity(BUFFER, archive);
+    let unpacked: Box<dyn Read + '_> = match kind_of(&mut archive)? {
+        Packing::Gzip => Box::new(MultiGzDecoder::new(archive)),
+        Packing::None => Box::new(archive),
+    };
+    // Headers and filling come on top of the files; that much for each entry is generous.
+    let most = options.limits.total_bytes.saturating_add(options.limits.entries.saturating_mul(4096));
+    let mut reader = Reader::new(unpacked, most);
+    let (mut tree, mut youngest) = (Tree::new(options.limits), 0);
+    while let Some(entry) = reader.next()? {
+        youngest = youngest.max(entry.mtime);
+        add(&mut tree, &mut reader, &mut objects, entry)?;
+    }
+    if options.strip_top_folder {
+        tree.strip_top_folder();
+    }
+    tree.check_links()?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+    let commit = objects.commit(&tree.root, youngest.min(now))?;
+    Source::open_temporary(folder, &commit)
 }
 
 /// Puts one entry into the tree, and a file's content into the repository.

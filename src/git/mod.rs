@@ -4,6 +4,7 @@
 
 mod archive;
 mod fetch;
+mod foreign;
 mod gitmodules;
 mod import;
 mod inspect;
@@ -20,6 +21,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub use archive::TarStream;
+pub use foreign::Foreign;
 pub use import::ArchiveOptions;
 pub use inspect::{Inspected, LfsPointers};
 pub use limits::SourceLimits;

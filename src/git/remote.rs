@@ -16,6 +16,8 @@ pub(super) const PROXIES: [&str; 7] =
 pub(super) struct Remote {
     /// As git takes it, with whatever password it holds.
     pub(super) url: String,
+    /// Where it is written, for messages.
+    pub(super) place: &'static str,
     host: String,
     port: u16,
     is_http: bool,
@@ -24,19 +26,18 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// Reads an absolute `https`, `http` or `git` address.
+    /// Reads an absolute `https`, `http` or `git` address, which `place` names.
     ///
     /// # Errors
     /// What is wrong with it and what to write instead, as the end of a sentence.
-    pub(super) fn parse(url: &str) -> Result<Self, String> {
-        let instead = "write an absolute https:// address in .gitmodules, commit and push again";
+    pub(super) fn parse(url: &str, written_in: &'static str) -> Result<Self, String> {
+        let instead = format!("write an absolute https:// address into {written_in} and push again");
         if url.starts_with("./") || url.starts_with("../") {
             return Err(format!("its address is relative, and to what is not known here: {instead}"));
         }
         if let Some(rest) = ssh(url) {
             return Err(format!(
-                "it needs ssh, and this server has no key to use there: write https://{} in .gitmodules, commit and push \
-                 again",
+                "it needs ssh, and this server has no key to use there: write https://{} into {written_in} and push again",
                 shown(rest.as_bytes())
             ));
         }
@@ -58,7 +59,7 @@ impl Remote {
             None => (None, authority),
         };
         let (host, port) = host_and_port(place, port).ok_or_else(|| format!("its address has no host: {instead}"))?;
-        Ok(Self { url: url.to_owned(), host, port, is_http, secret })
+        Ok(Self { url: url.to_owned(), place: written_in, host, port, is_http, secret })
     }
 
     /// The address without user and password, safe to print.
@@ -84,6 +85,23 @@ impl Remote {
     /// # Errors
     /// Why it cannot be asked, as the end of a sentence.
     pub(super) async fn look_up(&self, allow_loopback: bool) -> Result<Option<String>, String> {
+        let first = self.address(allow_loopback).await?;
+        let Some(first) = first.filter(|_| self.is_http && self.host.parse::<IpAddr>().is_err()) else {
+            return Ok(None);
+        };
+        Ok(Some(format!("http.curloptResolve={}:{}:{first}", self.host, self.port)))
+    }
+
+    /// Its host.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Looks the host up; yields the address to ask, or `None` where only a proxy knows it.
+    ///
+    /// # Errors
+    /// As [`Remote::look_up`].
+    pub(super) async fn address(&self, allow_loopback: bool) -> Result<Option<IpAddr>, String> {
         let found = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((self.host.as_str(), self.port))).await;
         let addresses: Vec<IpAddr> = match found {
             Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
@@ -93,14 +111,12 @@ impl Remote {
             Err(_) => return Err(format!("looking up its host '{}' takes too long", shown(self.host.as_bytes()))),
         };
         if !allow_loopback && addresses.iter().any(|address| is_own(*address)) {
-            return Err(
-                "its address is this server's own: write a public one in .gitmodules, commit and push again".into()
-            );
+            return Err(format!(
+                "its address is this server's own: write a public one into {} and push again",
+                self.place
+            ));
         }
-        let Some(first) = addresses.first().filter(|_| self.is_http && self.host.parse::<IpAddr>().is_err()) else {
-            return Ok(None);
-        };
-        Ok(Some(format!("http.curloptResolve={}:{}:{first}", self.host, self.port)))
+        Ok(addresses.first().copied())
     }
 }
 
@@ -150,7 +166,7 @@ mod tests {
 
     #[test]
     fn only_absolute_addresses_of_the_net_are_read() {
-        let parse = |url: &str| Remote::parse(url).map(|remote| (remote.host, remote.port));
+        let parse = |url: &str| Remote::parse(url, ".gitmodules").map(|remote| (remote.host, remote.port));
         assert_eq!(parse("https://example.com/a.git"), Ok(("example.com".into(), 443)));
         assert_eq!(parse("http://u:p@example.com:8080/a"), Ok(("example.com".into(), 8080)));
         assert_eq!(parse("git://[::1]:9/a"), Ok(("::1".into(), 9)));
@@ -173,14 +189,14 @@ mod tests {
             ("https://example.com/a b", "blanks"),
             ("https://example.com/\n", "blanks"),
         ] {
-            let error = Remote::parse(url).unwrap_err();
+            let error = Remote::parse(url, ".gitmodules").unwrap_err();
             assert!(error.contains(text), "{url:?}: {error}");
         }
     }
 
     #[test]
     fn a_password_is_never_shown() {
-        let remote = Remote::parse("https://bob:hunter22@example.com/a.git").unwrap();
+        let remote = Remote::parse("https://bob:hunter22@example.com/a.git", ".gitmodules").unwrap();
         assert_eq!(remote.shown(), "https://example.com/a.git");
         let said = remote.without_secret("cannot reach https://bob:hunter22@example.com/a.git, hunter22 is wrong");
         assert_eq!(said, "cannot reach https://example.com/a.git, *** is wrong");
@@ -190,12 +206,13 @@ mod tests {
     async fn the_servers_own_addresses_are_not_asked() {
         for host in ["127.0.0.1", "127.1.2.3", "[::1]", "0.0.0.0", "169.254.169.254", "[::ffff:127.0.0.1]", "localhost"]
         {
-            let remote = Remote::parse(&format!("http://{host}:1/x")).unwrap();
+            let remote = Remote::parse(&format!("http://{host}:1/x"), ".gitmodules").unwrap();
             let error = remote.look_up(false).await.unwrap_err();
             assert!(error.contains("this server's own"), "{host}: {error}");
             assert!(remote.look_up(true).await.is_ok(), "{host}");
         }
-        let pinned = Remote::parse("http://localhost:81/x").unwrap().look_up(true).await.unwrap().unwrap();
+        let pinned =
+            Remote::parse("http://localhost:81/x", ".gitmodules").unwrap().look_up(true).await.unwrap().unwrap();
         assert!(pinned.starts_with("http.curloptResolve=localhost:81:"), "{pinned}");
     }
 }

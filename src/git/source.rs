@@ -49,10 +49,12 @@ pub(super) struct Module {
 }
 
 /// How an archive of a [`Source`] is written.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct SourceOptions {
     /// User and group of every entry.
     pub owner: u64,
+    /// The folder that everything lies in; none when `None`.
+    pub below: Option<String>,
     /// Modification time of every entry, seconds since the epoch; the commit's time when `None`.
     pub mtime: Option<i64>,
 }

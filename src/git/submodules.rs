@@ -17,6 +17,8 @@ use super::remote::Remote;
 use super::source::{MODE_SUBMODULE, Module};
 use super::{GitError, Source};
 
+/// Where the addresses of submodules are written.
+const PLACE: &str = ".gitmodules";
 /// The folder of submodules in an app's repository.
 const FOLDER: &str = "slipway-submodules";
 /// Largest `.gitmodules` that is read.
@@ -161,7 +163,7 @@ impl Level {
                  PATH && rm -rf PATH/.git && git add PATH. Else type: git submodule add URL PATH. Then commit and push again",
             ));
         };
-        match Remote::parse(&url) {
+        match Remote::parse(&url, PLACE) {
             Ok(remote) => Ok(Some(remote)),
             Err(why) => Err(refused(whole, &format!("({}) cannot be fetched: {why}", shown(url.as_bytes())))),
         }

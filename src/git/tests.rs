@@ -85,7 +85,7 @@ fn unpack(bytes: &[u8]) -> BTreeMap<String, (tar::EntryType, u32, String)> {
 
 fn tar(source: &Source, mut include: impl FnMut(&str, bool) -> bool) -> Vec<u8> {
     let mut bytes = Vec::new();
-    source.write_tar(&mut bytes, SourceOptions { owner: 1000, mtime: None }, &mut include).unwrap();
+    source.write_tar(&mut bytes, SourceOptions { owner: 1000, ..SourceOptions::default() }, &mut include).unwrap();
     bytes
 }
 
@@ -244,12 +244,12 @@ async fn the_stream_carries_the_same_bytes_and_stops_when_dropped() {
     world.write("small", "1");
     let (path, commit) = world.push();
     let source = Source::open(&path, None, &commit).unwrap();
-    let options = SourceOptions { owner: 0, mtime: Some(7) };
-    let chunks: Vec<_> = source.tar_stream(options, |_, _| true).collect().await;
+    let options = SourceOptions { mtime: Some(7), ..SourceOptions::default() };
+    let chunks: Vec<_> = source.tar_stream(options.clone(), |_, _| true).collect().await;
     assert!(chunks.len() > 3, "{} chunks", chunks.len());
     let streamed: Vec<u8> = chunks.into_iter().flat_map(|chunk| chunk.unwrap().to_vec()).collect();
     let mut written = Vec::new();
-    source.write_tar(&mut written, options, &mut |_, _| true).unwrap();
+    source.write_tar(&mut written, options.clone(), &mut |_, _| true).unwrap();
     assert!(streamed == written);
 
     let (alive, dropped) = std::sync::mpsc::channel::<()>();

@@ -241,6 +241,7 @@ fn build_settings(config: &Config, store: &Store) -> Result<BuildSettings> {
         image_bytes: config.build_image_bytes,
         min_free_bytes: config.min_free_disk_bytes,
         at_once: config.build_concurrency,
+        fetches_from_itself: config.fetch_from_self,
         ca_bundle: config.build_ca_bundle.clone(),
         slugs: SlugStore::open(slugs_dir(config)).context("opening the slug store")?,
         logs: BuildLogs::open(config.data_dir.join("build-logs")).context("opening the folder of build logs")?,

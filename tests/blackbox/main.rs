@@ -6,6 +6,7 @@
 mod access;
 mod api_wire;
 mod at_once;
+mod buildpacks;
 mod builds;
 mod certificates;
 mod cleanup;

@@ -28,6 +28,7 @@ impl Platform {
         out: &Progress,
     ) -> Result<Build, Error> {
         let (store, app) = (&self.0.store, push.handle.app());
+        let plan = &self.0.builder.fetch_buildpacks(plan.clone(), &|line| out.line(line)).await?;
         let request = BuildRequest {
             app: app.clone(),
             build_id: id,
