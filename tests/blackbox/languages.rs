@@ -101,6 +101,7 @@ async fn a_single_page_app_is_built_by_yarn_and_served_with_a_fallback() {
             let script = page.text.split("src=\"").nth(1).and_then(|rest| rest.split('"').next());
             let script = app.ask(script.expect("the page names its script")).await.expect(200);
             assert_eq!(script.text.contains("Somewhere at"), second);
+            assert!(script.header("cache-control").contains("immutable"), "its name changes with its content");
             assert!(!app.ask("/.heroku/node").await.text.contains("bin"), "only dist/ is served");
         })
         .await;

@@ -1,6 +1,6 @@
-// choose_version.js RANGE: reads a JSON list of versions on stdin and prints the one to use, or nothing when none is in
-// the range. Of the versions in the range it is the newest of an even major, the ones with long-term support, else the
-// newest; one version asked for by its number is that one.
+// choose_version.js RANGE [PREFERRED]: reads a JSON list of versions on stdin and prints the one to use, or nothing when none is in
+// the range. Of the versions in the range it is the newest that is in PREFERRED, too; else the newest of an even major,
+// which are those of Node.js with long-term support; else the newest.
 'use strict';
 const semver = require('semver');
 
@@ -8,4 +8,5 @@ const range = process.argv[2];
 if (!semver.validRange(range)) process.exit(2);
 const known = [JSON.parse(require('fs').readFileSync(0, 'utf8') || '[]')].flat();
 const fitting = known.filter((version) => semver.satisfies(version, range)).sort(semver.rcompare);
-console.log(fitting.find((version) => semver.major(version) % 2 === 0) || fitting[0] || '');
+const preferred = process.argv[3] ? fitting.find((version) => semver.satisfies(version, process.argv[3])) : undefined;
+console.log(preferred || fitting.find((version) => semver.major(version) % 2 === 0) || fitting[0] || '');

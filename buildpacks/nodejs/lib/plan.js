@@ -45,11 +45,12 @@ if (manager === 'yarn') {
   berry = locks.length > 0 && /^__metadata:/m.test(read('yarn.lock'));
   if (version && /^\D*[2-9]/.test(version)) berry = true;
 }
-if (!version && manager === 'pnpm' && locks.length) {
+let preferred = { npm: '10', pnpm: '9', yarn: berry ? '4' : '1' }[manager];
+if (manager === 'pnpm' && locks.length) {
   const format = (/^lockfileVersion:\s*'?([0-9.]+)/m.exec(read('pnpm-lock.yaml')) || [])[1] || '9.0';
-  version = { 5: '7', 6: '8' }[format.split('.')[0]] || '9';
+  preferred = { 5: '7', 6: '8' }[format.split('.')[0]] || '9';
 }
-if (!version) version = { npm: '10', pnpm: '9', yarn: berry ? '4' : '1' }[manager];
+if (!version) version = preferred;
 
 // Scripts that run at installation may read any file of the tree, and so may dependencies that are folders: then the
 // lock file alone does not decide what gets installed.
@@ -64,6 +65,7 @@ const answers = {
   node_range: text(engines.node),
   manager,
   manager_version: version,
+  manager_preferred: preferred,
   berry: berry ? 'yes' : '',
   lock: locks[0] || '',
   fixed: locks.length && !hooks.length && !local ? 'yes' : '',
