@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::builder::BuildRequest;
 use super::output::trouble;
-use super::plan::no_directory;
-use super::{BuildError, Builder, Plan};
+use super::plan::{Plan, Recipe, no_directory};
+use super::{BuildError, Builder};
 use crate::engine::LineSink;
 use crate::git::{SourceLimits, SubmoduleOptions};
 
@@ -33,6 +33,12 @@ impl Builder {
         let inspected = self.blocking("looking at the source", inspect).await?;
         for line in inspected.lfs.warning() {
             trouble(on_line, &line);
+        }
+        if let (Recipe::Slug(..), Some(link)) = (&plan.recipe, inspected.link_outside) {
+            return Err(BuildError::Refused(format!(
+                "The symbolic link '{link}' leads out of the repository, and a slug is nothing but the repository: take it \
+                 out, or link to a file inside, commit and push again."
+            )));
         }
         // The submodules of a part are written down at the root of the whole.
         let source = match &plan.directory {

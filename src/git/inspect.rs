@@ -1,9 +1,13 @@
 //! A look at a whole source before anything is done with it: does it keep within the limits, are its files all there?
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use git2::{Oid, Repository};
 
 use super::names::shown;
-use super::source::{MODE_FOLDER, MODE_SUBMODULE, MODE_SYMLINK};
+use super::source::{MODE_FOLDER, MODE_SUBMODULE, MODE_SYMLINK, join};
 use super::{GitError, Source, SourceLimits};
 
 /// How a file of git-lfs begins that stands for another (git-lfs, docs/spec.md).
@@ -24,6 +28,9 @@ pub struct Inspected {
     pub total_bytes: u64,
     /// Files whose contents are elsewhere.
     pub lfs: LfsPointers,
+    /// The first symbolic link whose relative target leads out of the tree, safe to print. Containers may have such links,
+    /// but the engine takes none where it unpacks a tree into a folder.
+    pub link_outside: Option<String>,
 }
 
 /// Files that git-lfs put a pointer in the place of: the contents are on another server, and a build gets the pointers.
@@ -77,7 +84,13 @@ impl Source {
             }
             if mode == MODE_SYMLINK {
                 let too_long = || refused(format!("The symbolic link '{}' has a target of {size} bytes", shown(path)));
-                return if size > MAX_TARGET { Err(too_long()) } else { Ok(()) };
+                if size > MAX_TARGET {
+                    return Err(too_long());
+                }
+                if found.link_outside.is_none() && leads_outside(opened, path, id)? {
+                    found.link_outside = Some(shown(path));
+                }
+                return Ok(());
             }
             found.total_bytes += size as u64;
             if found.total_bytes > limits.total_bytes {
@@ -115,6 +128,14 @@ fn refused(fault: String) -> GitError {
 fn size(opened: &Repository, id: Oid) -> Result<usize, GitError> {
     let header = opened.odb().and_then(|odb| odb.read_header(id));
     header.map(|(size, _)| size).map_err(GitError::git("read a file of", opened.path()))
+}
+
+/// Whether the target of a link is relative and, by its letters, outside of the tree.
+fn leads_outside(opened: &Repository, path: &[u8], id: Oid) -> Result<bool, GitError> {
+    let blob = opened.find_blob(id).map_err(GitError::git("read a file of", opened.path()))?;
+    let target = blob.content();
+    let link = Path::new(OsStr::from_bytes(path));
+    Ok(!target.starts_with(b"/") && join(link, Path::new(OsStr::from_bytes(target))).is_none())
 }
 
 fn is_lfs_pointer(opened: &Repository, id: Oid) -> Result<bool, GitError> {

@@ -364,9 +364,9 @@ fn open(repository: &Path, quarantine: Option<&Path>) -> Result<Repository, GitE
 }
 
 /// Where a link at `link` with the text `target` leads; `None` when that is outside of the tree.
-fn join(link: &Path, target: &str) -> Option<PathBuf> {
+pub(super) fn join(link: &Path, target: impl AsRef<Path>) -> Option<PathBuf> {
     let mut path = link.parent()?.to_owned();
-    for component in Path::new(target).components() {
+    for component in target.as_ref().components() {
         match component {
             Component::Normal(name) => path.push(name),
             Component::CurDir => {}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::support::{App, Options, Repo, Slipway};
 
 /// Longest time until a hostile push is answered.
-const BOUND: Duration = Duration::from_secs(120);
+const BOUND: Duration = Duration::from_secs(230);
 
 /// Commits files on top of main that `write` describes to `git fast-import`; nothing is checked out.
 fn import(repo: &Repo, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) {
@@ -87,6 +87,10 @@ async fn odd_names_and_loops_are_built_and_served() {
             for name in names {
                 assert!(files.contains(&name), "{name:?} is not in {files:?}");
             }
+        } else {
+            std::os::unix::fs::symlink("../../etc", repo.tree().join("up")).expect("our own folder");
+            repo.commit("Lead out");
+            is_refused(&app, &repo, &["The symbolic link 'up' leads out of the repository"]).await;
         }
     }
 }

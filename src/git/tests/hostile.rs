@@ -84,6 +84,12 @@ fn names_with_line_ends_and_control_characters_are_names_like_others() {
         assert_eq!(found[name].2, name);
     }
     assert_eq!(source.file("loop-a", 100).unwrap(), None);
+    assert_eq!(inspect(&source).unwrap().link_outside, None);
+    symlink("/etc", world.work().join("absolute")).unwrap();
+    symlink("loop-a/../../x", world.work().join("up")).unwrap();
+    let (path, id) = world.push();
+    let outside = inspect(&Source::open(&path, None, &id).unwrap()).unwrap().link_outside;
+    assert_eq!(outside.as_deref(), Some("up"));
     let limits = SourceLimits { file_bytes: 5, ..SourceLimits::default() };
     let error = source.inspect(&limits).unwrap_err().to_string();
     assert!(error.contains("'$(id)'") || !error.contains(|c: char| c.is_control()), "{error:?}");
