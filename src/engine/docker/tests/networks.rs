@@ -57,7 +57,7 @@ async fn networks_are_made_once_and_keep_apps_apart() {
     .await;
 
     corner.docker.remove_network(&red).await.unwrap();
-    assert_eq!(corner.docker.networks(&corner.labels()).await.unwrap(), [blue.clone()]);
+    assert_eq!(corner.docker.networks(&corner.labels()).await.unwrap(), std::slice::from_ref(&blue));
     corner.docker.remove_network(&blue).await.expect("whoever is still in it is taken out");
     assert_eq!(corner.docker.networks(&corner.labels()).await.unwrap(), [""; 0]);
 }
