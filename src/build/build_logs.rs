@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::model::BuildId;
 
 /// Most bytes that are kept of one build's log; of a longer one, the beginning.
-pub const BUILD_LOG_BYTES: u64 = 8 << 20;
+const BUILD_LOG_BYTES: u64 = 8 << 20;
 
 /// The folder of the logs. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ impl BuildLogs {
         BuildLogWriter { file: file.ok(), left: BUILD_LOG_BYTES }
     }
 
-    /// The log of a build, as far as it is written; `None` where there is none. At most [`BUILD_LOG_BYTES`] and a line.
+    /// The log of a build, as far as it is written; `None` where there is none. At most 8 MiB and a line.
     ///
     /// # Errors
     /// When the file is there and cannot be read.

@@ -10,6 +10,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::builder::{BuildRequest, Built, cache_volume, container_name};
 use super::buildpack_list::Buildpacks;
+use super::buildpacks::ORDER;
 use super::ca;
 use super::foreign_buildpacks::ForeignBuildpack;
 use super::output::{Phase, size, trouble};
@@ -145,11 +146,11 @@ impl Builder {
         let status = follow(&*self.engine, container.id(), &watched).await?;
         match status.code {
             0 => Ok(app_type.into_inner().unwrap_or_default()),
-            NOT_DETECTED => Err(BuildError::Refused(
-                "No buildpack matches: add a requirements.txt (Python), an index.html (static site) or a Dockerfile, \
-                 then commit and push again."
-                    .into(),
-            )),
+            NOT_DETECTED => Err(BuildError::Refused(format!(
+                "No buildpack matches; there are {}. Add what one of them looks for (requirements.txt, package.json, go.mod, \
+                 index.html, a Procfile ...) or a Dockerfile, then commit and push again.",
+                ORDER.join(", ")
+            ))),
             code if status.out_of_memory || code == 137 => {
                 Err(BuildError::OutOfMemory { limit_bytes: self.settings.memory_bytes })
             }

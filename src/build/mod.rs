@@ -33,7 +33,7 @@ mod stack;
 #[cfg(test)]
 mod tests;
 
-pub use app_json::{AppJson, EnvVar, Scripts};
+pub use app_json::{AppJson, EnvVar, InvalidAppJson, Scripts};
 pub use build_logs::{BuildLogWriter, BuildLogs};
 pub use builder::{BuildRequest, BuildSettings, Builder, Built};
 pub use error::BuildError;
