@@ -63,6 +63,16 @@ impl Api {
         self.post("/apps/", &json!({ "id": app })).await.map(drop)
     }
 
+    /// Destroys an app.
+    pub async fn destroy_app(&self, app: &str) -> Result<()> {
+        let request = self.client.delete(format!("{}/apps/{app}", self.base));
+        let answer = request.header("Authorization", format!("token {}", self.token)).send().await?;
+        if !answer.status().is_success() {
+            bail!("DELETE /apps/{app} answered {}: {}", answer.status(), answer.text().await?);
+        }
+        Ok(())
+    }
+
     /// Rolls an app back; yields once that is done.
     pub async fn rollback(&self, app: &str, version: u64) -> Result<()> {
         self.post(&format!("/apps/{app}/releases/rollback/"), &json!({ "version": version })).await.map(drop)

@@ -6,11 +6,16 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
+use crate::build::Mounts;
 use crate::machine;
 use crate::process::{outcome, run};
 
 /// What every app is built on here; it has Python and nginx.
 pub const STACK: &str = "slipway/stack:slipway-12-run";
+/// What slugs are built in.
+const BUILD_STACK: &str = "slipway/stack:slipway-12-build";
+/// Where containers by hand find the certificates that builds trust.
+const CA: &str = "/etc/bench-ca.crt";
 /// Marks what is made by hand.
 const HAND_LABEL: &str = "io.slipway.bench";
 /// Marks what Slipway makes for an app.
@@ -103,6 +108,34 @@ impl Docker {
             bail!("docker build by hand failed:\n{}", String::from_utf8_lossy(&built.stderr));
         }
         Ok(())
+    }
+
+    /// Builds a folder.
+    pub async fn build_folder(&self, folder: &Path, tag: &str) -> Result<()> {
+        let folder = folder.to_str().context("its path is UTF-8")?;
+        self.docker(&["build", "-q", "--label", &self.label(), "-t", tag, folder]).await.map(drop)
+    }
+
+    /// Makes a volume anew, empty.
+    pub async fn new_volume(&self, name: &str) -> Result<()> {
+        self.docker(&["volume", "rm", "-f", name]).await?;
+        self.docker(&["volume", "create", "--label", &self.label(), name]).await.map(drop)
+    }
+
+    /// Runs a shell script in the image that slugs are built in, as the user that builds them.
+    pub async fn run_in_build_image(&self, mounts: &Mounts<'_>, script: &str) -> Result<()> {
+        let path = |path: &Path| path.display().to_string();
+        let mut command = self.command();
+        command.args(["run", "--rm", "--label", &self.label(), "--entrypoint", "bash", "-e", "HOME=/tmp"]);
+        command.args(["-v", &format!("{}:/src:ro", path(&mounts.source)), "-v", &format!("{}:/out", path(mounts.out))]);
+        command.args(["-v", &format!("{}:/cache", mounts.volume)]);
+        if let Some(bundle) = std::env::var_os("SLIPWAY_BUILD_CA_BUNDLE") {
+            command.args(["-v", &format!("{}:{CA}:ro", path(Path::new(&bundle)))]);
+            for name in ["SSL_CERT_FILE", "PIP_CERT", "NODE_EXTRA_CA_CERTS"] {
+                command.args(["-e", &format!("{name}={CA}")]);
+            }
+        }
+        run(command.args([BUILD_STACK, "-ec", script])).await.map(drop)
     }
 
     /// Starts a container whose port 8000 is reached at `port` of this machine; yields its id.

@@ -6,6 +6,7 @@
 //! and leaves the file alone.
 
 mod api;
+mod build;
 mod deis;
 mod docker;
 mod hand;
@@ -42,6 +43,7 @@ const LIMIT: Duration = Duration::from_secs(30 * 60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Measure {
     Push,
+    Build,
     Release,
     Transfer,
     Router,
@@ -49,8 +51,9 @@ enum Measure {
     Memory,
 }
 
-const MEASURES: [(&str, Measure); 6] = [
+const MEASURES: [(&str, Measure); 7] = [
     ("push", Measure::Push),
+    ("build", Measure::Build),
     ("release", Measure::Release),
     ("transfer", Measure::Transfer),
     ("router", Measure::Router),
@@ -62,6 +65,7 @@ impl Measure {
     async fn run(self, world: &mut World) -> Result<Section> {
         match self {
             Self::Push => push::measure(world).await,
+            Self::Build => build::measure(world).await,
             Self::Release => release::measure(world).await,
             Self::Transfer => transfer::measure(world).await,
             Self::Router => router::measure(world).await,

@@ -83,6 +83,17 @@ impl Repo {
         Ok(repo)
     }
 
+    /// Takes over the files of a sample app.
+    pub fn copy_fixture(&self, name: &str) -> Result<()> {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/apps").join(name);
+        copy_folder(&from, &self.folder)
+    }
+
+    /// The work tree.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.clone()
+    }
+
     /// Writes a file.
     pub fn write(&self, path: &str, contents: impl AsRef<[u8]>) -> Result<()> {
         Ok(fs::write(self.folder.join(path), contents)?)
@@ -121,6 +132,20 @@ impl Repo {
             .env("LC_ALL", "C");
         command
     }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            fs::create_dir_all(&target)?;
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a bare repository as somebody does by hand.

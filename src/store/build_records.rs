@@ -144,3 +144,17 @@ pub async fn count<'c>(executor: impl AnyExecutor<'c>, app: AppId) -> Result<i64
     let row = sqlx::query("SELECT COUNT(*) AS n FROM build_records WHERE app_id = $1").bind(app.to_string());
     integer(&row.fetch_one(executor).await?, "n")
 }
+
+/// Forgets an app's records but the newest `kept` ones; yields whose they were.
+pub async fn delete_old(pool: &sqlx::AnyPool, app: AppId, kept: i64) -> Result<Vec<BuildId>, StoreError> {
+    let rows = sqlx::query(
+        "DELETE FROM build_records WHERE app_id = $1 AND status <> $2 AND id NOT IN (SELECT id FROM build_records \
+         WHERE app_id = $1 ORDER BY started_at DESC, id DESC LIMIT $3) RETURNING id",
+    )
+    .bind(app.to_string())
+    .bind(BuildStatus::Pending.as_str())
+    .bind(kept)
+    .fetch_all(pool)
+    .await?;
+    rows.iter().map(|row| parsed(row, "id")).collect()
+}

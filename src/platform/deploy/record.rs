@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::super::operations::Progress;
 use super::super::{AppHandle, Error, Listing, Platform};
 use crate::build::BuildLogWriter;
-use crate::model::{BuildId, BuildRecord, BuildStatus, Phase, SourceKind};
+use crate::model::{AppId, BuildId, BuildRecord, BuildStatus, Phase, SourceKind};
 use crate::rollout::Event;
 use crate::store::Page;
 use crate::store::build_records::{self, Ending, NewRecord};
@@ -17,9 +17,13 @@ const HEADLINE: &str = "-----> ";
 /// Most phases that are kept of one build; a buildpack may print what it likes.
 const PHASES_MAX: usize = 200;
 
+/// Records, and logs, that are kept of one app: the newest ones.
+const RECORDS_KEPT: i64 = 100;
+
 /// Listens to what the pusher is told.
 #[derive(Clone)]
 pub(in crate::platform) struct Recorder {
+    app: AppId,
     build: BuildId,
     heard: Arc<Mutex<Heard>>,
 }
@@ -31,8 +35,8 @@ struct Heard {
 }
 
 impl Recorder {
-    fn new(build: BuildId, log: BuildLogWriter) -> Self {
-        Self { build, heard: Arc::new(Mutex::new(Heard { log, phases: Vec::new(), current: None })) }
+    fn new(app: AppId, build: BuildId, log: BuildLogWriter) -> Self {
+        Self { app, build, heard: Arc::new(Mutex::new(Heard { log, phases: Vec::new(), current: None })) }
     }
 
     /// Passes everything on to `out`, and writes down its lines.
@@ -85,7 +89,7 @@ impl Platform {
             source: source.to_owned(),
         };
         build_records::insert(self.0.store.pool(), &new).await?;
-        Ok(Recorder::new(build, self.0.builder.logs().begin(build)))
+        Ok(Recorder::new(handle.app().id, build, self.0.builder.logs().begin(build)))
     }
 
     /// Ends the record by the outcome of the whole deploy. A record that cannot be written costs the deploy nothing.
@@ -101,8 +105,21 @@ impl Platform {
             heard.phases.clone()
         };
         let ending = Ending { status, phases, error: lines.join("\n") };
-        if let Err(error) = build_records::end(self.0.store.pool(), recorder.build, &ending).await {
-            tracing::error!(build.id = %recorder.build, error = ?error, "cannot record the end of a build");
+        let recorded = async {
+            build_records::end(self.0.store.pool(), recorder.build, &ending).await?;
+            build_records::delete_old(self.0.store.pool(), recorder.app, RECORDS_KEPT).await
+        };
+        match recorded.await {
+            Ok(forgotten) => forgotten.into_iter().for_each(|build| self.remove_log(build)),
+            Err(error) => {
+                tracing::error!(build.id = %recorder.build, error = ?error, "cannot record the end of a build")
+            }
+        }
+    }
+
+    fn remove_log(&self, build: BuildId) {
+        if let Err(error) = self.0.builder.logs().remove(build) {
+            tracing::warn!(build.id = %build, %error, "cannot remove the log of an old build");
         }
     }
 
@@ -148,7 +165,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let logs = BuildLogs::open(dir.path()).unwrap();
         let build = BuildId::new();
-        let recorder = Recorder::new(build, logs.begin(build));
+        let recorder = Recorder::new(AppId::new(), build, logs.begin(build));
         let passed = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&passed);
         let out = recorder.listen(&Progress::new(move |event| sink.lock().unwrap().push(format!("{event:?}"))));
