@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// A row of an answer is dozens of small allocations, made on one thread and freed on another: with the C library's
-/// allocator a list is a third slower (`make bench`, "Requests to the API").
+/// A row of an answer is dozens of small allocations, made on one thread and freed on another, which the C library's
+/// allocator is slow at. What SQLite's own code allocates still comes from there.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
