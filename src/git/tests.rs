@@ -314,3 +314,10 @@ fn a_sweep_takes_what_killed_processes_left_and_nothing_else() {
     world.push();
     assert_eq!(Repositories::new(root.join("none")).sweep(hour).unwrap(), Swept::default());
 }
+
+/// Most memory that this process ever had, in bytes.
+pub(super) fn peak() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}

@@ -10,6 +10,7 @@ use tar::{EntryType, Header};
 use tempfile::TempDir;
 
 use super::super::SourceOptions;
+use super::super::tests::peak;
 use super::*;
 
 /// An archive that is written header by header, with nothing checked.
@@ -494,13 +495,6 @@ fn a_file_of_a_gigabyte_goes_through_without_being_held() {
     assert!(source.exists("big").unwrap());
     // Other tests of this process use some, too.
     assert!(peak() - before < 512 << 20, "{} MiB more", (peak() - before) >> 20);
-}
-
-/// Most memory that this process ever had, in bytes.
-fn peak() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
 #[test]

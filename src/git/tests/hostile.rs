@@ -123,13 +123,6 @@ fn a_file_of_a_gigabyte_is_archived_without_being_held_and_a_larger_one_refused(
     assert!(peak() - before < 512 << 20, "{} MiB more", (peak() - before) >> 20);
 }
 
-/// Most memory that this process ever had, in bytes.
-fn peak() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
-}
-
 #[test]
 fn ten_thousand_levels_overflow_no_stack() {
     let world = World::new();

@@ -418,7 +418,10 @@ async fn the_caches_that_were_used_least_lately_go_first() {
         let tenant = world.tenant(name).await;
         world.releases(&tenant, "a").await;
         // The clock has to move on between the builds.
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        let now = Timestamp::now();
+        while Timestamp::now() == now {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         let cache = cache_volume(tenant.app.id);
         world.engine.ensure_volume(&cache, &marks(&tenant.app, BuildId::new())).await.unwrap();
         world.engine.size_volume(&cache, size);
