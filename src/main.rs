@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 /// A row of an answer is dozens of small allocations, made on one thread and freed on another, which the C library's
-/// allocator is slow at. What SQLite's own code allocates still comes from there.
+/// allocator is slow at. The crate's feature `override` has it serve SQLite's and libgit2's C code, too.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

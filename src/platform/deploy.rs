@@ -1,5 +1,6 @@
 //! The sentence: build, then release, then rollout.
 
+mod archive;
 mod build;
 mod cancel;
 mod record;
@@ -8,6 +9,7 @@ mod wishes;
 
 use std::sync::Arc;
 
+pub use archive::ArchiveRequest;
 pub use cancel::RunningBuilds;
 use tokio_util::sync::CancellationToken;
 
@@ -20,22 +22,28 @@ use crate::release::{self, Change, Contents, Parts};
 use crate::rollout::{Event, Scope, Target};
 use crate::store::{StoreError, build_records, builds, configs, formations, releases};
 
+/// A tree of files to build and deploy.
+pub struct SourceRequest {
+    /// Whose app, and who deploys.
+    pub handle: AppHandle,
+    /// The tree; that of a pushed commit is readable although git has not taken it yet.
+    pub source: Arc<Source>,
+    /// Build from nothing: neither the image of an earlier build nor caches are used.
+    pub no_cache: bool,
+    /// Build anew, with caches, although nothing may have changed since an earlier build.
+    pub redeploy: bool,
+}
+
 /// What a push brings.
 pub struct PushRequest {
-    /// Whose app, and who pushes.
-    pub handle: AppHandle,
-    /// The pushed commit, readable although git has not taken it yet.
-    pub source: Arc<Source>,
+    /// The pushed commit, and how to build it.
+    pub deploy: SourceRequest,
     /// The repository.
     pub repository: std::path::PathBuf,
     /// The ref that will move, `refs/heads/main`.
     pub reference: String,
     /// Where the ref pointed when the push began.
     pub old: Option<String>,
-    /// Build from nothing: neither the image of an earlier build nor caches are used.
-    pub no_cache: bool,
-    /// Build anew, with caches, although nothing may have changed since an earlier build.
-    pub redeploy: bool,
 }
 
 /// A push that serves. The app stays locked until git has moved the ref, so that the next push sees it moved.
@@ -65,27 +73,35 @@ impl Platform {
     pub async fn push(&self, push: PushRequest, out: Progress, cancel: CancellationToken) -> Result<Deployed, Error> {
         let platform = self.clone();
         self.owned(async move {
-            let mut live = platform.begin(OperationKind::Push, &push.handle, &out, &cancel).await?;
-            let outcome = platform.deploy(&mut live, &push, &out, &cancel).await;
-            match platform.undone_on_error(push.handle.app(), outcome).await {
-                Ok(release) => Ok(Deployed { live, cleanup_due: platform.0.cleanup_due.clone(), release }),
+            let app = push.deploy.handle.app();
+            let mut live = platform.begin(OperationKind::Push, &push.deploy.handle, &out, &cancel).await?;
+            let outcome = async {
+                refuse_moved_ref(&push).await?;
+                platform.deploy(&mut live, &push.deploy, SourceKind::Commit, &out, &cancel).await
+            };
+            let outcome = outcome.await;
+            match platform.undone_on_error(app, outcome).await {
+                Ok(deployed) => {
+                    Ok(Deployed { live, cleanup_due: platform.0.cleanup_due.clone(), release: deployed.release })
+                }
                 Err(error) => live.end(Err(error)).await,
             }
         })
         .await
     }
 
+    /// Builds a source, cuts a release and rolls it out, on the record.
     async fn deploy(
         &self,
         live: &mut Live,
-        push: &PushRequest,
+        request: &SourceRequest,
+        kind: SourceKind,
         out: &Progress,
         cancel: &CancellationToken,
-    ) -> Result<Release, Error> {
-        refuse_moved_ref(push).await?;
+    ) -> Result<Contents, Error> {
         let (id, cancel) = (BuildId::new(), cancel.child_token());
-        let recorder = self.begin_record(&push.handle, id, SourceKind::Commit, push.source.commit()).await?;
-        let outcome = self.deploy_as(live, push, id, &recorder.listen(out), &cancel).await;
+        let recorder = self.begin_record(&request.handle, id, kind, request.source.commit()).await?;
+        let outcome = self.deploy_as(live, request, id, &recorder.listen(out), &cancel).await;
         self.end_record(&recorder, &outcome).await;
         outcome
     }
@@ -93,31 +109,32 @@ impl Platform {
     async fn deploy_as(
         &self,
         live: &mut Live,
-        push: &PushRequest,
+        request: &SourceRequest,
         id: BuildId,
         out: &Progress,
         cancel: &CancellationToken,
-    ) -> Result<Release, Error> {
+    ) -> Result<Contents, Error> {
         live.journal.step(Step::Build).await?;
-        let before = release::current(&self.0.store, push.handle.app().id).await?;
-        let plan = self.plan(push, &before.config).await?;
-        let config = self.wanted_config(&push.handle, &plan.app_json, out).await?;
+        let handle = &request.handle;
+        let before = release::current(&self.0.store, handle.app().id).await?;
+        let plan = self.plan(request, &before.config).await?;
+        let config = self.wanted_config(handle, &plan.app_json, out).await?;
         let running = self.0.running_builds.enter(id, cancel.clone());
         let build = tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(Error::Cancelled),
-            build = self.build(live, push, id, &plan, &config, out) => build?,
+            build = self.build(live, request, id, &plan, &config, out) => build?,
         };
         drop(running);
-        let summary = Change::Build { by: &push.handle.user().username, source: build.short_source() }.summary();
+        let summary = Change::Build { by: &handle.user().username, source: build.short_source() }.summary();
         let parts = Parts { build: Some(build.id), config: config.id };
-        let released = self.release_and_roll_out(live, &push.handle, parts, summary, &plan.app_json, out).await?;
-        let (app, version) = (push.handle.app(), released.release.version);
+        let released = self.release_and_roll_out(live, handle, parts, summary, &plan.app_json, out).await?;
+        let (app, version) = (handle.app(), released.release.version);
         let is_first = before.release.build_id.is_none();
         self.after_deploy(&target(app, &released)?, &plan.app_json.scripts, is_first, out).await;
         out.line(&format!("-----> done, {}:v{version} deployed to Slipway", app.name));
         out.line(&format!("       http://{}.{}{}", app.name, self.0.settings.domain, self.0.settings.url_suffix));
-        Ok(released.release)
+        Ok(released)
     }
 
     /// Runs one change of an app's release that needs no build: `parts` says what the release is made of.

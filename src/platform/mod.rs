@@ -51,7 +51,7 @@ pub use callers::Callers;
 pub use certificates::{NewCertificate, ServedCertificates};
 pub use cleanup::{Cleanup, CleanupDue, CleanupSettings};
 pub use config_vars::ConfigChange;
-pub use deploy::{Deployed, PushRequest, RunningBuilds};
+pub use deploy::{ArchiveRequest, Deployed, PushRequest, RunningBuilds, SourceRequest};
 pub use error::Error;
 pub use formation::InstanceView;
 pub use operations::{Live, OwnedOperations, Progress};

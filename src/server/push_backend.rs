@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{AppName, User, Username};
-use crate::platform::{self, Deployed, Error, Event, Platform, PushRequest};
+use crate::platform::{self, Deployed, Error, Event, Platform, PushRequest, SourceRequest};
 use crate::push::{Progress, Push, PushBackend, PushLease, Rejected};
 
 /// The platform as the SSH door sees it.
@@ -48,15 +48,8 @@ impl Backend {
         refuse_unknown(&push.options)?;
         let has = |wanted: &str| push.options.iter().any(|option| option == wanted);
         let (no_cache, redeploy) = (has(NO_CACHE), has(REDEPLOY));
-        Ok(PushRequest {
-            handle,
-            source: Arc::new(push.source),
-            repository,
-            reference: push.reference,
-            old: push.old,
-            no_cache,
-            redeploy,
-        })
+        let deploy = SourceRequest { handle, source: Arc::new(push.source), no_cache, redeploy };
+        Ok(PushRequest { deploy, repository, reference: push.reference, old: push.old })
     }
 }
 

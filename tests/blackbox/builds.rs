@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{App, LONG, Options, Repo, SHORT, Slipway, fixture_dir, wait_until};
+use crate::support::{Answer, App, LONG, Options, Repo, SHORT, Slipway, fixture_dir, wait_until};
 
 /// The newest record of an app.
 async fn newest(app: &App<'_>) -> Value {
@@ -214,6 +214,47 @@ async fn every_attempt_to_build_is_on_record() {
     assert_eq!(std::fs::read_dir(&logs).unwrap().count(), 5);
     owner.delete(&app.path("")).await.expect(204);
     assert_eq!(std::fs::read_dir(&logs).unwrap().count(), 0, "they go with the app");
+}
+
+#[tokio::test]
+async fn an_uploaded_archive_is_deployed_like_a_push() {
+    let server = Slipway::start().await;
+    let owner = server.owner().await;
+    let (app, folder) = (owner.create("upload").await, tempfile::tempdir().unwrap());
+    let pack = |name: &str, options: &[&str], of: &[&str]| {
+        let path = folder.path().join(name);
+        let mut tar = std::process::Command::new("tar");
+        let made = tar.current_dir(fixture_dir("")).arg("-czf").arg(&path).args(options).args(of).status().unwrap();
+        assert!(made.success(), "{tar:?}");
+        std::fs::read(path).unwrap()
+    };
+    let upload = async |archive: Vec<u8>, query: &str| {
+        let request = owner.request(reqwest::Method::POST, &app.path(&format!("/archives{query}"))).body(archive);
+        Answer::to(request, "POST archives").await.unwrap()
+    };
+    // With and without a folder around it all, it is one and the same tree.
+    let packed = pack("around.tgz", &[], &["docker-web"]);
+    let built = upload(packed, "").await.expect(201);
+    assert_eq!((built.header("deis-release"), app.page().await["version"].as_str()), ("2", Some("1")));
+    let record = newest(&app).await;
+    assert_eq!((&record["source_kind"], &record["source"]), (&json!("archive"), &built.json()["sha"]), "{record}");
+    let flat = pack("flat.tgz", &["-C", "docker-web"], &["."]);
+    upload(flat.clone(), "").await.expect(201);
+    assert_eq!(newest(&app).await["reused"], record["uuid"], "nothing had to be built");
+    upload(flat.clone(), "?redeploy=true").await.expect(201);
+    assert_eq!(newest(&app).await["reused"], Value::Null);
+
+    // What cannot be taken changes nothing, and says what is wrong.
+    let refused = async |archive: Vec<u8>, query: &str, says: &str| {
+        let text = upload(archive, query).await.expect(400).json()["detail"].to_string();
+        assert!(text.contains(says), "{text}");
+    };
+    refused(pack("up.tgz", &["-P", "--transform=s,^docker-web/,../,"], &["docker-web/server.py"]), "", "..").await;
+    refused(flat[..flat.len() / 2].to_vec(), "", "cut off").await;
+    refused(b"PK\x03\x04".to_vec(), "", "zip archive").await;
+    refused(flat, "?redeploy=perhaps", "true or false").await;
+    assert_eq!((app.versions().await, app.get("/build-records").await["count"].clone()), (vec![4, 3, 2, 1], json!(3)));
+    assert_eq!(app.page().await["version"], "1");
 }
 
 #[tokio::test]

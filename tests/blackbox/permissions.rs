@@ -81,6 +81,7 @@ fn table() -> Vec<Row> {
         get("/v1/apps/{app}/builds", SHARED(200)),
         post("/v1/apps/{app}/builds", none(), SHARED(400)),
         get("/v1/apps/{app}/builds/{uuid}", SHARED(404)),
+        post("/v1/apps/{app}/archives", none(), SHARED(415)),
         get("/v1/apps/{app}/build-records", SHARED(200)),
         get("/v1/apps/{app}/build-records/{uuid}", SHARED(404)),
         delete("/v1/apps/{app}/build-records/{uuid}", SHARED(404)),

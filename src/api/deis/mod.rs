@@ -4,6 +4,7 @@
 
 mod accounts;
 mod apps;
+mod archives;
 mod auth;
 mod body;
 mod build_records;
@@ -78,6 +79,7 @@ fn endpoints() -> Routes {
         .get("/apps/{app}/builds", builds::list) // deis builds:list
         .post("/apps/{app}/builds", builds::create) // deis pull, builds:create
         .get("/apps/{app}/builds/{uuid}", builds::show) // no command
+        .post("/apps/{app}/archives", archives::deploy) // no command
         .get("/apps/{app}/build-records", build_records::list) // no command
         .get("/apps/{app}/build-records/{uuid}", build_records::show) // no command
         .delete("/apps/{app}/build-records/{uuid}", build_records::cancel) // no command

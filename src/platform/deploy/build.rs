@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use super::super::operations::{Live, Progress};
 use super::super::{Error, Platform};
-use super::PushRequest;
+use super::SourceRequest;
 use crate::build::{BuildRequest, Plan};
 use crate::model::{Build, BuildId, Config};
 use crate::store::build_records::{self, Yield};
 use crate::store::builds::{self, BuildResult, NewBuild};
 
 impl Platform {
-    /// Decides how a push is built.
-    pub(super) async fn plan(&self, push: &PushRequest, config: &Config) -> Result<Plan, Error> {
-        let (source, config) = (Arc::clone(&push.source), config.values.clone());
+    /// Decides how a source is built.
+    pub(super) async fn plan(&self, request: &SourceRequest, config: &Config) -> Result<Plan, Error> {
+        let (source, config) = (Arc::clone(&request.source), config.values.clone());
         let plan = tokio::task::spawn_blocking(move || crate::build::plan(&source, &config)).await;
         Ok(plan.map_err(|error| Error::Internal(error.into()))??)
     }
@@ -21,33 +21,33 @@ impl Platform {
     pub(super) async fn build(
         &self,
         live: &Live,
-        push: &PushRequest,
+        deploy: &SourceRequest,
         id: BuildId,
         plan: &Plan,
         config: &Config,
         out: &Progress,
     ) -> Result<Build, Error> {
-        let (store, app) = (&self.0.store, push.handle.app());
+        let (store, app) = (&self.0.store, deploy.handle.app());
         let plan = &self.0.builder.fetch_buildpacks(plan.clone(), &|line| out.line(line)).await?;
         let request = BuildRequest {
             app: app.clone(),
             build_id: id,
             operation: live.operation().id.clone(),
-            source: Arc::clone(&push.source),
+            source: Arc::clone(&deploy.source),
             config: config.values.clone(),
-            no_cache: push.no_cache,
+            no_cache: deploy.no_cache,
         };
         let new = NewBuild {
             app: app.id,
-            owner: push.handle.user().id,
+            owner: deploy.handle.user().id,
             kind: plan.kind(),
             image: app.name.to_string(),
             engine_image: String::new(),
-            commit: Some(push.source.commit().to_owned()),
+            commit: Some(deploy.source.commit().to_owned()),
             dockerfile: String::new(),
         };
         builds::insert(store.pool(), id, &new).await?;
-        let may_reuse = !(push.no_cache || push.redeploy);
+        let may_reuse = !(deploy.no_cache || deploy.redeploy);
         let (result, reused) = self.image_for(&request, plan, may_reuse, out).await?;
         builds::succeed(store.pool(), id, &result).await?;
         self.record_image(id, &result.engine_image, reused).await?;

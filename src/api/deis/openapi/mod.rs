@@ -22,7 +22,7 @@ use utoipa::OpenApi;
 
 use super::routes::Endpoint;
 use super::{
-    accounts, apps, build_records, builds, certs, config, containers, domains, hooks, keys, logs, openapi, perms,
+    accounts, apps, archives, build_records, builds, certs, config, containers, domains, hooks, keys, logs, openapi, perms,
     releases, restart, run, scale,
 };
 
@@ -89,6 +89,7 @@ use super::{
         builds::list,
         builds::create,
         builds::show,
+        archives::deploy,
         build_records::list,
         build_records::show,
         build_records::cancel,
