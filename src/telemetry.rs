@@ -1,4 +1,6 @@
-//! Structured logs of the server: text for people or JSON for machines, on standard error.
+//! What the server tells about itself: structured logs, text for people or JSON for machines, on standard error; and metrics.
+
+pub mod metrics;
 
 use std::io::{IsTerminal, stderr};
 

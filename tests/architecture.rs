@@ -15,15 +15,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("store", &["model"]),
     ("git", &["model"]),
-    ("engine", &["model"]),
+    ("engine", &["model", "telemetry"]),
     ("logs", &["model", "engine"]),
     ("build", &["model", "store", "engine", "git"]),
     ("release", &["model", "store", "engine"]),
     ("route", &["model", "store", "engine"]),
-    ("rollout", &["model", "store", "engine", "route", "logs"]),
-    ("platform", &["model", "store", "engine", "git", "logs", "build", "release", "rollout", "route"]),
+    ("rollout", &["model", "store", "engine", "route", "logs", "telemetry"]),
+    ("platform", &["model", "store", "engine", "git", "logs", "build", "release", "rollout", "route", "telemetry"]),
     ("push", &["model", "platform", "git"]),
-    ("api", &["model", "platform"]),
+    ("api", &["model", "platform", "telemetry"]),
     ("config", &["model"]),
     ("telemetry", &[]),
 ];
@@ -41,6 +41,7 @@ const KEPT_CRATES: &[(&str, &[&str])] = &[
     ("git2", &["git"]),
     ("clap", &["cli", "config", "main"]),
     ("x509_parser", &["platform"]),
+    ("prometheus", &["telemetry"]),
 ];
 
 /// Calls that have one place, or none, and what to do instead.

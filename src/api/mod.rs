@@ -8,6 +8,7 @@ mod client;
 pub mod deis;
 mod docs;
 mod limits;
+mod monitoring;
 mod serve;
 
 use axum::extract::{DefaultBodyLimit, Request};
@@ -25,21 +26,30 @@ pub use serve::{HEAD_TIMEOUT, serve};
 /// Most bytes of a request body.
 pub const BODY_MAX: usize = 1 << 20;
 
-/// All doors as one service; their paths do not collide.
+/// What is only for those who reach the API's own address, beside all doors.
+pub fn local_router(platform: Platform) -> Router {
+    let metrics = Router::new().route("/metrics", get(monitoring::metrics)).with_state(platform.clone());
+    finish(metrics.merge(doors(platform)))
+}
+
+/// All doors as one service, as the router serves them to everybody; their paths do not collide.
 pub fn router(platform: Platform) -> Router {
-    let doors = Router::new()
-        .route("/healthz", get(alive)) // monitoring: this process serves
+    finish(doors(platform))
+}
+
+fn doors(platform: Platform) -> Router {
+    Router::new()
+        .merge(monitoring::health(platform.clone())) // monitoring: this process serves, and can work
         .route("/docs", get(docs::page)) // the reference of all doors, for people
         .nest("/v1", deis::router(platform)) // the deis client
-        .fallback(unknown);
+        .fallback(unknown)
+}
+
+fn finish(doors: Router) -> Router {
     Router::new()
         .fallback_service(doors.map_request(without_trailing_slash))
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(middleware::from_fn(access_log::record))
-}
-
-async fn alive() -> Response {
-    Json(json!({"status": "ok"})).into_response()
 }
 
 async fn unknown() -> Response {

@@ -111,6 +111,11 @@ impl Builder {
         &self.settings.logs
     }
 
+    /// How many builds are at work, and how many wait for their turn.
+    pub fn queue_lengths(&self) -> (usize, usize) {
+        self.queue.lengths()
+    }
+
     /// Builds an image by `plan`, when its turn has come; output goes to `on_line` as it arrives, each phase with its duration.
     ///
     /// Cancelled by dropping the future: its containers are removed then, by tasks of their own.

@@ -63,6 +63,13 @@ impl Queue {
         }
     }
 
+    /// How many are building, and how many wait.
+    pub fn lengths(&self) -> (usize, usize) {
+        let state = self.lock();
+        let building = state.tickets.len().min(state.at_once);
+        (building, state.tickets.len() - building)
+    }
+
     fn enter(&self) -> Place {
         let mut state = self.lock();
         let ticket = state.next_ticket;
@@ -108,6 +115,7 @@ mod tests {
         assert!(third.as_mut().now_or_never().is_none());
         let mut fourth = Box::pin(queue.turn(&on_line));
         assert!(fourth.as_mut().now_or_never().is_none());
+        assert_eq!(queue.lengths(), (2, 2));
         drop(second);
         let third = third.await;
         assert!(fourth.as_mut().now_or_never().is_none(), "the third took the place");

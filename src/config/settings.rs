@@ -65,7 +65,7 @@ pub const SETTINGS: &[Setting] = &[
         "postgres://slipway:PASSWORD@127.0.0.1/slipway",
         "The database: sqlite: or postgres:// URL",
     ),
-    fixed("api-addr", "127.0.0.1:8000", "Address of the REST APIs and /healthz"),
+    fixed("api-addr", "127.0.0.1:8000", "Address of the REST APIs, /healthz and /metrics"),
     fixed("ssh-addr", "0.0.0.0:2222", "Address of git over SSH"),
     fixed("http-addr", "0.0.0.0:8080", "Address of the router"),
     fixed("https-addr", "0.0.0.0:8443", "Address of the router for HTTPS"),

@@ -8,6 +8,7 @@ use crate::engine::unless_in_use;
 use crate::model::{App, AppId, AppName, ConfigVars, Formation, Limits, OperationKind, ReleaseStatus, Step, User};
 use crate::release::Change;
 use crate::store::{Page, StoreError, apps, build_records, builds, configs, domains, formations, releases};
+use crate::telemetry::metrics::metrics;
 
 /// Tries at a generated name before giving up.
 const NAME_TRIES: usize = 100;
@@ -122,6 +123,7 @@ impl Platform {
         domains::delete_all(self.0.store.pool(), app.id).await?;
         self.refresh_certificates().await?;
         self.0.rollouts.destroy(app).await?;
+        metrics().forget_app(app.name.as_str());
         for record in build_records::list(self.0.store.pool(), app.id, Page::ALL).await? {
             let removed = self.0.builder.logs().remove(record.id);
             removed.map_err(|error| Error::Internal(anyhow::Error::new(error).context("removing a build's log")))?;

@@ -27,6 +27,7 @@ mod restart;
 mod run;
 mod sharing;
 mod ssh_keys;
+mod standing;
 mod throttle;
 pub mod users;
 
@@ -57,6 +58,7 @@ pub use formation::InstanceView;
 pub use operations::{Live, OwnedOperations, Progress};
 pub use rebase::{RebaseProgress, rebase_progress, request_rebase};
 pub use restart::Which;
+pub use standing::Readiness;
 pub use throttle::Throttle;
 pub use users::NewAccount;
 

@@ -13,6 +13,7 @@ use super::{AppHandle, Error, Platform};
 use crate::model::{App, Operation, OperationId, OperationKind, OperationStatus, Timestamp};
 use crate::rollout::Event;
 use crate::store::{Journal, StoreError, apps, operations};
+use crate::telemetry::metrics::metrics;
 
 /// Between two signs of life of a running operation.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -75,6 +76,11 @@ impl OwnedOperations {
         self.0.ids.lock().expect("no panic while held").contains(id)
     }
 
+    /// How many operations tasks of this process are working on.
+    pub fn count(&self) -> usize {
+        self.0.ids.lock().expect("no panic while held").len()
+    }
+
     pub(super) fn own(&self, id: OperationId) -> Owned {
         self.0.ids.lock().expect("no panic while held").insert(id.clone());
         Owned { all: self.clone(), id }
@@ -107,6 +113,8 @@ impl Live {
             Err(Error::Cancelled) => (OperationStatus::Cancelled, String::new()),
             Err(error) => (OperationStatus::Failed, error.to_string()),
         };
+        let operation = self.operation();
+        metrics().operation(operation.kind, status, operation.started_at.elapsed());
         let written = self.journal.finish(status, &text).await;
         if let Err(error) = written {
             // The outcome itself stands; the lock is given back by the watch over stale operations.

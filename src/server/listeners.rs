@@ -93,9 +93,9 @@ impl Listeners {
             });
         }
         serving.spawn(serve_ssh(config, store, platform, self.ssh, stops, tracker)?);
-        let stop = stops.doors.clone();
+        let (stop, local) = (stops.doors.clone(), crate::api::local_router(platform.clone()));
         serving.spawn(async move {
-            crate::api::serve(self.api, api, crate::api::HEAD_TIMEOUT, stop).await;
+            crate::api::serve(self.api, local, crate::api::HEAD_TIMEOUT, stop).await;
             Ok(())
         });
         Ok(())

@@ -71,6 +71,13 @@ pub async fn in_state<'c>(executor: impl AnyExecutor<'c>, state: InstanceState) 
     rows.iter().map(instance).collect()
 }
 
+/// How many instances of all apps there are in each state that any is in.
+pub async fn count_by_state<'c>(executor: impl AnyExecutor<'c>) -> Result<Vec<(InstanceState, i64)>, StoreError> {
+    let sql = "SELECT state, COUNT(*) AS instances FROM instances GROUP BY state ORDER BY state";
+    let rows = sqlx::query(sql).fetch_all(executor).await?;
+    rows.iter().map(|row| Ok((parsed(row, "state")?, integer(row, "instances")?))).collect()
+}
+
 /// Notes where an instance answers.
 pub async fn set_address<'c>(
     executor: impl AnyExecutor<'c>,

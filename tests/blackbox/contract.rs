@@ -49,6 +49,35 @@ async fn the_ready_file_has_every_address_and_the_process() {
 }
 
 #[tokio::test]
+async fn monitoring_sees_whether_the_server_works_and_what_it_did() {
+    let server = Slipway::start().await;
+    let owner = server.owner().await;
+    let ask = async |path: &str| raw_request(server.addresses().api, &format!("GET {path} HTTP/1.1\r\nHost: x"), "").await;
+    let (head, body) = ask("/healthz/ready").await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head} {body}");
+    assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), json!({"status": "ok", "database": "ok", "engine": "ok"}));
+
+    let (app, _repo) = owner.serving("docker-web").await;
+    app.set(&json!({ "A": "1" })).await;
+    let (head, text) = ask("/metrics").await;
+    assert!(head.to_ascii_lowercase().contains("content-type: text/plain; version=0.0.4"), "{head}");
+    for line in [
+        "slipway_operations_total{kind=\"push\",status=\"succeeded\"} 1",
+        "slipway_operations_total{kind=\"config\",status=\"succeeded\"} 1",
+        "slipway_builds_total{source=\"commit\",status=\"succeeded\"} 1",
+        "slipway_apps 1",
+        "slipway_instances{state=\"live\"} 1",
+        "slipway_builds{state=\"building\"} 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+    }
+    // What the world reaches through the router tells nothing of this.
+    let host = "GET /metrics HTTP/1.1\r\nHost: slipway.localhost";
+    let (head, body) = raw_request(server.addresses().http, host, "").await;
+    assert!(head.starts_with("HTTP/1.1 404 "), "{head} {body}");
+}
+
+#[tokio::test]
 async fn flags_win_over_the_environment_and_that_over_the_file() {
     let toml = "domain = 'file.test'\nregistration = 'admin-only'\n";
     let folder = tempfile::tempdir().expect("a temporary folder can be made");

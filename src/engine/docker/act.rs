@@ -7,6 +7,7 @@ use std::time::Duration;
 use bollard::errors::Error;
 
 use crate::engine::EngineError;
+use crate::telemetry::metrics::metrics;
 
 /// What is being done to which thing.
 #[derive(Debug, Clone)]
@@ -59,10 +60,12 @@ impl Act {
     }
 
     pub(super) fn timed_out(&self, limit: Duration) -> EngineError {
+        metrics().engine_error("timed-out");
         EngineError::TimedOut { action: self.action(), limit }
     }
 
     pub(super) fn refused(&self, message: impl Into<String>) -> EngineError {
+        metrics().engine_error("refused");
         EngineError::Refused { action: self.action(), message: message.into() }
     }
 
@@ -75,11 +78,11 @@ impl Act {
             Error::DockerResponseServerError { message, .. } | Error::DockerStreamError { error: message } => {
                 self.refused(message.trim())
             }
-            Error::SocketNotFoundError(path) => EngineError::Unreachable(format!(
+            Error::SocketNotFoundError(path) => unreachable(format!(
                 "there is no socket {path}; start the engine, for example with `systemctl start docker`"
             )),
             Error::HyperLegacyError { .. } | Error::HyperResponseError { .. } | Error::IOError { .. } => {
-                EngineError::Unreachable(format!(
+                unreachable(format!(
                     "{} ({}); see whether the engine runs with `docker info`",
                     chain(&error),
                     self.action()
@@ -89,6 +92,11 @@ impl Act {
             other => self.refused(chain(&other)),
         }
     }
+}
+
+fn unreachable(why: String) -> EngineError {
+    metrics().engine_error("unreachable");
+    EngineError::Unreachable(why)
 }
 
 /// The thing a "not found" is about when it is not the one that was asked for: a container cannot start without its

@@ -10,6 +10,7 @@ use crate::model::{AppId, BuildId, BuildRecord, BuildStatus, Phase, SourceKind};
 use crate::rollout::Event;
 use crate::store::Page;
 use crate::store::build_records::{self, Ending, NewRecord};
+use crate::telemetry::metrics::metrics;
 
 /// What starts the headline of a phase in the pusher's output.
 const HEADLINE: &str = "-----> ";
@@ -25,6 +26,8 @@ const RECORDS_KEPT: i64 = 100;
 pub(in crate::platform) struct Recorder {
     app: AppId,
     build: BuildId,
+    source_kind: SourceKind,
+    began: Instant,
     heard: Arc<Mutex<Heard>>,
 }
 
@@ -35,8 +38,9 @@ struct Heard {
 }
 
 impl Recorder {
-    fn new(app: AppId, build: BuildId, log: BuildLogWriter) -> Self {
-        Self { app, build, heard: Arc::new(Mutex::new(Heard { log, phases: Vec::new(), current: None })) }
+    fn new(app: AppId, build: BuildId, source_kind: SourceKind, log: BuildLogWriter) -> Self {
+        let heard = Arc::new(Mutex::new(Heard { log, phases: Vec::new(), current: None }));
+        Self { app, build, source_kind, began: Instant::now(), heard }
     }
 
     /// Passes everything on to `out`, and writes down its lines.
@@ -89,7 +93,7 @@ impl Platform {
             source: source.to_owned(),
         };
         build_records::insert(self.0.store.pool(), &new).await?;
-        Ok(Recorder::new(handle.app().id, build, self.0.builder.logs().begin(build)))
+        Ok(Recorder::new(handle.app().id, build, source_kind, self.0.builder.logs().begin(build)))
     }
 
     /// Ends the record by the outcome of the whole deploy. A record that cannot be written costs the deploy nothing.
@@ -98,6 +102,7 @@ impl Platform {
             Ok(_) => (BuildStatus::Succeeded, Vec::new()),
             Err(error) => (BuildStatus::Failed, error.lines()),
         };
+        metrics().build(recorder.source_kind, status, recorder.began.elapsed());
         let phases = {
             let mut heard = recorder.heard.lock().unwrap_or_else(PoisonError::into_inner);
             heard.next(None);
@@ -165,7 +170,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let logs = BuildLogs::open(dir.path()).unwrap();
         let build = BuildId::new();
-        let recorder = Recorder::new(AppId::new(), build, logs.begin(build));
+        let recorder = Recorder::new(AppId::new(), build, SourceKind::Commit, logs.begin(build));
         let passed = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&passed);
         let out = recorder.listen(&Progress::new(move |event| sink.lock().unwrap().push(format!("{event:?}"))));
