@@ -15,7 +15,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::model::{BuilderKey, Registration};
+use crate::model::{BuilderKey, ChallengeChoice, Registration};
 
 pub use options::{ConfigError, Options, Origin};
 pub use settings::{DefaultValue, SETTINGS, Setting};
@@ -49,6 +49,17 @@ impl fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// Of whom certificates are asked, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acme {
+    /// URL of the authority's directory.
+    pub directory: String,
+    /// The operator's address there.
+    pub email: String,
+    /// How it is shown that names lead here.
+    pub challenge: ChallengeChoice,
 }
 
 /// Everything that can be set, valid and complete. Paths are absolute.
@@ -114,6 +125,8 @@ pub struct Config {
     pub keep_releases: i64,
     /// Most bytes of all build caches of apps together.
     pub build_cache_bytes: u64,
+    /// Of whom certificates are asked; `None` for nobody.
+    pub acme: Option<Acme>,
     /// Repository whose tags are the stack images.
     pub stack: String,
 }

@@ -42,6 +42,7 @@ const KEPT_CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "config", "main"]),
     ("x509_parser", &["platform"]),
     ("prometheus", &["telemetry"]),
+    ("instant_acme", &["platform"]),
 ];
 
 /// Calls that have one place, or none, and what to do instead.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Arg, ArgMatches, Command};
 
 use super::settings::{DefaultValue, SETTINGS, Setting};
-use super::{Config, DatabaseUrl, parse};
+use super::{Acme, Config, DatabaseUrl, parse};
 
 /// The file that is read when no other is named.
 const DEFAULT_FILE: &str = "slipway.toml";
@@ -257,6 +257,14 @@ impl Given {
         Ok(size.map(|bytes| i64::try_from(bytes).expect("the parser keeps sizes within i64")))
     }
 
+    /// Whoever gives no address has agreed to nothing, so nobody is asked.
+    fn acme(&self) -> Result<Option<Acme>, ConfigError> {
+        let directory = self.get("acme-directory", parse::https_url)?;
+        let challenge = self.get("acme-challenge", parse::challenge)?;
+        let email = self.maybe("acme-email", parse::email)?;
+        Ok(email.map(|email| Acme { directory, email, challenge }))
+    }
+
     fn into_config(self) -> Result<Config, ConfigError> {
         let (second, no_time) = (Duration::from_secs(1), Duration::ZERO);
         let pids = || parse::number(16..=4_194_304);
@@ -300,6 +308,7 @@ impl Given {
             log_bytes_per_app: self.get("log-size-per-app", parse::size(64 << 10))?,
             keep_releases: self.get("keep-releases", parse::number(1..=1_000_000))?,
             build_cache_bytes: self.get("build-cache-bytes", parse::size(0))?,
+            acme: self.acme()?,
             stack: self.get("stack", parse::repository)?,
         })
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{BuilderKey, DatabaseUrl, Registration};
-use crate::model::BUILDER_KEY_MIN;
+use crate::model::{BUILDER_KEY_MIN, ChallengeChoice};
 
 /// What is wrong with a value.
 type Problem = String;
@@ -73,6 +73,23 @@ pub(super) fn docker_host(text: &str) -> Result<String, Problem> {
         _ => false,
     };
     if is_valid { Ok(text.to_owned()) } else { Err("is neither unix:///PATH nor tcp://HOST:PORT".to_owned()) }
+}
+
+/// An address that mail can be sent to, as far as its form tells.
+pub(super) fn email(text: &str) -> Result<String, Problem> {
+    let is_valid = text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && domain(host).is_ok())
+        && text.bytes().all(|byte| byte.is_ascii_graphic() && !b",;<>()\"".contains(&byte));
+    if is_valid { Ok(text.to_owned()) } else { Err("is not a mail address".to_owned()) }
+}
+
+/// The directory of an authority; RFC 8555 §6.1 asks for HTTPS.
+pub(super) fn https_url(text: &str) -> Result<String, Problem> {
+    let is_valid = text.parse::<http::Uri>().is_ok_and(|url| url.scheme_str() == Some("https") && url.host().is_some());
+    if is_valid { Ok(text.to_owned()) } else { Err("is not an https:// URL".to_owned()) }
+}
+
+pub(super) fn challenge(text: &str) -> Result<ChallengeChoice, Problem> {
+    text.parse().map_err(|_| "is not one of any, http-01, tls-alpn-01".to_owned())
 }
 
 /// The secret of a builder.

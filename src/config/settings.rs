@@ -97,5 +97,17 @@ pub const SETTINGS: &[Setting] = &[
     fixed("log-size-per-app", "8MiB", "Most bytes of one app's log stream on disk"),
     fixed("keep-releases", "10", "How many releases of each app stay restorable when clean-up removes old images"),
     fixed("build-cache-bytes", "10GiB", "Most bytes of the build caches of all apps; clean-up removes the least used"),
+    computed(
+        "acme-email",
+        "none: certificates are uploaded",
+        "admin@example.com",
+        "Your address at the authority that certificates are asked of; giving it agrees to the authority's terms",
+    ),
+    fixed(
+        "acme-directory",
+        "https://acme-v02.api.letsencrypt.org/directory",
+        "Where that authority describes itself (ACME, RFC 8555)",
+    ),
+    fixed("acme-challenge", "any", "How it is shown that names lead here: any, http-01 or tls-alpn-01"),
     fixed("stack", "slipway/stack", "Repository of the images that slugs are built and run on"),
 ];

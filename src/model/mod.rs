@@ -1,6 +1,7 @@
 //! The words: what the platform talks about, and the rules that hold for each of them. No IO.
 
 mod app;
+mod automatic_certificate;
 mod build;
 mod build_record;
 mod certificate;
@@ -18,6 +19,7 @@ mod time;
 mod user;
 
 pub use app::{APP_NAME_MAX, App, AppName, InvalidAppName};
+pub use automatic_certificate::{AutomaticCertificate, ChallengeChoice};
 pub use build::{Build, BuildKind, BuildStatus, UnknownWord};
 pub use build_record::{BuildRecord, Phase, SourceKind};
 pub use certificate::{Certificate, CertificateName, InvalidCertificateName};

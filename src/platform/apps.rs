@@ -64,6 +64,7 @@ impl Platform {
         releases::insert(&mut tx, &first).await?;
         tx.commit().await.map_err(StoreError::from)?;
         self.0.rollouts.add_app(&name);
+        self.certificates_may_be_due();
         self.0.logs.note(id, "api", &summary);
         self.app_view(&self.app(owner, name.as_str()).await?).await
     }

@@ -1,5 +1,6 @@
 //! Certificates: upload, list, remove; and which of them the router shows to whom.
 
+mod automatic;
 mod choose;
 mod pem;
 #[cfg(test)]
@@ -16,10 +17,12 @@ use tokio::sync::Mutex;
 
 use super::{Error, Listing, Platform};
 use crate::model::{Certificate, CertificateId, CertificateName, Timestamp, User};
-use crate::route::{Certificates, Servable};
+use crate::route::{Certificates, Servable, Shown};
 use crate::store::{Page, StoreError, certificates, domains};
 use choose::{Domains, Holding, choose};
 use pem::Usable;
+
+pub use automatic::{AcmeSettings, AutomaticCertificates};
 
 /// Characters in a line of PEM (RFC 7468 §2).
 const PEM_LINE: usize = 64;
@@ -115,6 +118,7 @@ impl Platform {
                 return Err(Error::NotFound(format!("certificate '{name}'")));
             }
             platform.tell_router(None).await;
+            platform.certificates_may_be_due();
             Ok(())
         })
         .await
@@ -129,8 +133,21 @@ impl Platform {
     /// # Errors
     /// When the database fails; the router then goes on as before.
     pub async fn refresh_certificates(&self) -> Result<(), Error> {
-        let (pool, served) = (self.0.store.pool(), &self.0.certificates);
+        let served = &self.0.certificates;
         let mut loaded = served.loaded.lock().await;
+        let mut shown = self.uploads(&mut loaded).await?;
+        self.add_automatic(&mut shown).await?;
+        served.router.replace(shown);
+        Ok(())
+    }
+
+    /// What is shown of uploads.
+    async fn uploads_shown(&self) -> Result<Shown, Error> {
+        self.uploads(&mut *self.0.certificates.loaded.lock().await).await
+    }
+
+    async fn uploads(&self, loaded: &mut HashMap<CertificateId, Option<Loaded>>) -> Result<Shown, Error> {
+        let pool = self.0.store.pool();
         let held = certificates::held(pool).await?;
         let present: HashSet<CertificateId> = held.iter().map(|held| held.id).collect();
         loaded.retain(|id, _| present.contains(id));
@@ -145,8 +162,7 @@ impl Platform {
             let (servable, names) = (Arc::clone(servable), names.clone());
             Some(Holding { servable, names, owner: held.owner, is_administrators: held.is_administrators })
         });
-        served.router.replace(choose(&domains, &holdings.collect::<Vec<_>>()));
-        Ok(())
+        Ok(choose(&domains, &holdings.collect::<Vec<_>>()))
     }
 
     async fn load(&self, id: CertificateId) -> Result<Option<Loaded>, Error> {

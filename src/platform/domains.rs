@@ -44,6 +44,7 @@ impl Platform {
                 Err(error) => return Err(error.into()),
             }
             platform.tell_router(Some(app)).await;
+            platform.certificates_may_be_due();
             platform.0.logs.note(app.id, "api", &format!("domain {name} added"));
             let added = domains::by_name(pool, &name).await?;
             added.ok_or_else(|| Error::NotFound(format!("domain '{name}'")))

@@ -49,7 +49,7 @@ pub use access::{Administrator, AppHandle, OwnerHandle};
 pub use apps::AppView;
 pub use builds::BuiltImage;
 pub use callers::Callers;
-pub use certificates::{NewCertificate, ServedCertificates};
+pub use certificates::{AcmeSettings, AutomaticCertificates, NewCertificate, ServedCertificates};
 pub use cleanup::{Cleanup, CleanupDue, CleanupSettings};
 pub use config_vars::ConfigChange;
 pub use deploy::{ArchiveRequest, Deployed, PushRequest, RunningBuilds, SourceRequest};
@@ -129,6 +129,8 @@ pub struct Parts {
     pub logs: LogStore,
     /// What the router shows in TLS handshakes.
     pub certificates: ServedCertificates,
+    /// Certificates that come by themselves.
+    pub automatic: AutomaticCertificates,
     /// Facts about this installation.
     pub settings: PlatformSettings,
     /// Owns the tasks of running operations.

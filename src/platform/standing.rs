@@ -33,10 +33,8 @@ impl Readiness {
 impl Platform {
     /// Asks what the server cannot do without; takes three seconds at most.
     pub async fn readiness(&self) -> Readiness {
-        let (database, engine) = tokio::join!(
-            trouble(apps::count(self.0.store.pool(), None)),
-            trouble(self.0.engine.info()),
-        );
+        let (database, engine) =
+            tokio::join!(trouble(apps::count(self.0.store.pool(), None)), trouble(self.0.engine.info()),);
         Readiness { database, engine, is_stopping: self.0.stop.is_cancelled() }
     }
 
@@ -44,7 +42,9 @@ impl Platform {
     /// are missing; takes three seconds at most.
     pub async fn metrics(&self) -> Vec<u8> {
         let pool = self.0.store.pool();
-        let counted = async { Ok::<_, crate::store::StoreError>((apps::count(pool, None).await?, instances::count_by_state(pool).await?)) };
+        let counted = async {
+            Ok::<_, crate::store::StoreError>((apps::count(pool, None).await?, instances::count_by_state(pool).await?))
+        };
         let (building, waiting) = self.0.builder.queue_lengths();
         let mut standing = Standing {
             building: gauge(building),

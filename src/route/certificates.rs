@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use super::challenges::Challenges;
 use crate::model::Timestamp;
 
 /// A certificate that may be shown.
@@ -41,12 +42,13 @@ pub struct Shown {
 pub struct Certificates {
     own: Arc<CertifiedKey>,
     shown: Arc<ArcSwap<Shown>>,
+    challenges: Challenges,
 }
 
 impl Certificates {
-    /// With nothing to show but the server's own certificate.
-    pub fn new(own: CertifiedKey) -> Self {
-        Self { own: Arc::new(own), shown: Arc::default() }
+    /// With nothing to show but the server's own certificate, and to authorities what `challenges` hold.
+    pub fn new(own: CertifiedKey, challenges: Challenges) -> Self {
+        Self { own: Arc::new(own), shown: Arc::default(), challenges }
     }
 
     /// One atomic switch: handshakes that begin from now on see these.
@@ -73,6 +75,9 @@ impl fmt::Debug for Certificates {
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if let Some(answer) = self.challenges.certificate(&hello) {
+            return answer;
+        }
         let name = hello.server_name().unwrap_or_default();
         Some(self.find(&name.to_ascii_lowercase(), Timestamp::now()))
     }
@@ -94,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_closest_name_wins_and_what_expired_only_if_nothing_else_is_there() {
-        let certificates = Certificates::new(key("own.test"));
+        let certificates = Certificates::new(key("own.test"), Challenges::default());
         let (www, star, old, older) = (servable("a", 100), servable("b", 100), servable("c", 20), servable("d", 10));
         let (www_key, star_key, old_key) = (Arc::clone(&www.key), Arc::clone(&star.key), Arc::clone(&old.key));
         let own = Arc::clone(&certificates.own);

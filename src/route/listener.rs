@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use super::challenges::TLS_PROTOCOL;
 use super::config::RouterConfig;
 use super::headers::Origin;
 use super::proxy::{self, PlatformService, Router};
@@ -202,9 +203,13 @@ impl Acceptor {
 
 /// Nothing has been asked yet before the handshake is over, so a stop ends it.
 async fn shake_hands(tls: &TlsAcceptor, stream: TcpStream, router: &Router) -> io::Result<TlsStream<TcpStream>> {
-    tokio::select! {
-        shaken = timeout(router.config.header_read_timeout, tls.accept(stream)) => shaken?,
-        () = router.stop.cancelled() => Err(io::Error::other("the router stops")),
+    let stream = tokio::select! {
+        shaken = timeout(router.config.header_read_timeout, tls.accept(stream)) => shaken??,
+        () = router.stop.cancelled() => return Err(io::Error::other("the router stops")),
+    };
+    match stream.get_ref().1.alpn_protocol() {
+        Some(TLS_PROTOCOL) => Err(io::Error::other("the handshake was a challenge, and that is all it was for")),
+        _ => Ok(stream),
     }
 }
 

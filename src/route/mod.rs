@@ -9,6 +9,7 @@
 
 mod body;
 mod certificates;
+mod challenges;
 mod config;
 mod gate;
 mod headers;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use body::{BoxBody, BoxError};
 pub use certificates::{Certificates, Servable, Shown};
+pub use challenges::{Challenges, Offered};
 pub use config::RouterConfig;
 pub use listener::serve;
 pub use proxy::PlatformService;

@@ -86,6 +86,9 @@ async fn route(
         debug!(%error, "a request cannot be routed");
         Refusal::BadRequest
     })?;
+    if let Some(text) = router.table.challenges().text(request.uri().path()) {
+        return Ok(Response::new(RouteBody::text(text)));
+    }
     let claim = match find(router, &request, &[])? {
         Found::App(claim) => claim,
         Found::Platform => {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use super::challenges::Challenges;
 use super::respond::Refusal;
 use super::upstream::{Claim, Upstream};
 use crate::model::{AppName, DomainName, InstanceId};
@@ -25,6 +26,7 @@ pub struct Table {
 #[derive(Debug)]
 struct Inner {
     domain: String,
+    challenges: Challenges,
     hosts: ArcSwap<Hosts>,
     /// Which app has which domain; whoever holds it may write.
     writer: Mutex<HashMap<DomainName, AppName>>,
@@ -74,7 +76,13 @@ impl Table {
         let domain = domain.trim_matches('.').to_ascii_lowercase();
         let platform = (Arc::from(format!("{PLATFORM_LABEL}.{domain}")), Target::Platform);
         let hosts = ArcSwap::from_pointee(Hosts { exact: HashMap::from([platform]), ..Hosts::default() });
-        Self { inner: Arc::new(Inner { domain, hosts, writer: Mutex::default() }) }
+        let challenges = Challenges::default();
+        Self { inner: Arc::new(Inner { domain, challenges, hosts, writer: Mutex::default() }) }
+    }
+
+    /// What authorities are shown, under whatever host they ask.
+    pub fn challenges(&self) -> &Challenges {
+        &self.inner.challenges
     }
 
     /// Makes the app known with no upstreams (503) unless it is known already.

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, date_time_ymd};
+use rcgen::{CertificateParams, CustomExtension, DistinguishedName, DnType, KeyPair, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::certificates::Certificates;
+use super::challenges::TLS_PROTOCOL;
 
 /// Why TLS cannot be served with what was given.
 #[derive(Debug, thiserror::Error)]
@@ -71,8 +72,26 @@ pub fn certified_key(certificate_pem: &str, key_pem: &str) -> Result<CertifiedKe
     CertifiedKey::from_der(certificates, key, &aws_lc_rs::default_provider()).map_err(unusable)
 }
 
+/// The certificate that answers a TLS-ALPN-01 challenge for `name`; `digest` is the SHA-256 of its key authorization (RFC
+/// 8737 §3).
+///
+/// # Errors
+/// [`TlsError::Generate`] when `name` is not a DNS name.
+pub fn challenge_certificate(name: &str, digest: &[u8]) -> Result<CertifiedKey, TlsError> {
+    let failed = |source| TlsError::Generate { domain: name.to_owned(), source };
+    let mut params = CertificateParams::new(vec![name.to_owned()]).map_err(failed)?;
+    params.distinguished_name = DistinguishedName::new();
+    params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
+    let key = KeyPair::generate().map_err(failed)?;
+    let certificate = params.self_signed(&key).map_err(failed)?;
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+    let key = aws_lc_rs::default_provider().key_provider.load_private_key(key.into());
+    // Without the look at whether both fit: the library stumbles over the extension, which is critical.
+    Ok(CertifiedKey::new(vec![certificate.der().clone()], key.map_err(|source| TlsError::Unusable { source })?))
+}
+
 /// A server that shows these certificates, whatever they are at each handshake, speaks TLS 1.2 and 1.3 and offers HTTP/2
-/// and HTTP/1.1.
+/// and HTTP/1.1, and to authorities their challenges.
 pub fn server_config(certificates: Certificates) -> Arc<ServerConfig> {
     // Named here because two crypto providers are in the program and rustls picks none by itself then.
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -80,7 +99,7 @@ pub fn server_config(certificates: Certificates) -> Arc<ServerConfig> {
         .expect("the provider has what both versions need")
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(certificates));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), TLS_PROTOCOL.to_vec()];
     Arc::new(config)
 }
 
@@ -97,5 +116,6 @@ mod tests {
         assert!(matches!(certified_key("x", &key), Err(TlsError::Unusable { .. } | TlsError::Pem { .. })));
         assert!(matches!(certified_key(&certificate, "x"), Err(TlsError::Pem { what: "private key", .. })));
         assert!(matches!(self_signed("\u{e9}"), Err(TlsError::Generate { .. })));
+        assert!(challenge_certificate("www.example.com", &[7; 32]).is_ok());
     }
 }

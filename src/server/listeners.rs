@@ -133,7 +133,7 @@ fn serve_ssh(
 
 /// The router's certificates, at first only one of our own making, which is shown where no better one was uploaded. It is
 /// kept, so that who trusts it need not do so again.
-pub fn own_certificate(config: &Config, store: &Store) -> Result<Certificates> {
+pub fn own_certificate(config: &Config, store: &Store, table: &Table) -> Result<Certificates> {
     let path = config.data_dir.join("tls_self_signed.sealed");
     let pem = keys::load_or_make(store, &path, || {
         let (certificate, key) = tls::self_signed(&config.domain)?;
@@ -141,7 +141,7 @@ pub fn own_certificate(config: &Config, store: &Store) -> Result<Certificates> {
     })?;
     let at = pem.rfind("-----BEGIN").ok_or_else(|| anyhow!("{} holds no key", path.display()))?;
     let (certificate, key) = pem.split_at(at);
-    Ok(Certificates::new(tls::certified_key(certificate, key)?))
+    Ok(Certificates::new(tls::certified_key(certificate, key)?, table.challenges().clone()))
 }
 
 /// The API under the router's own host name.

@@ -21,14 +21,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::build::{BuildLogs, BuildSettings, Builder, FingerprintKey, SlugStore, Stack};
-use crate::config::Config;
+use crate::config::{Acme, Config};
 use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::git::Repositories;
 use crate::logs::{Collector, LogLimits, LogStore};
 use crate::platform::{
-    Callers, CleanupDue, OwnedOperations, Parts, Platform, PlatformSettings, RunningBuilds, ServedCertificates,
-    Throttle,
+    AcmeSettings, AutomaticCertificates, Callers, CleanupDue, OwnedOperations, Parts, Platform, PlatformSettings,
+    RunningBuilds, ServedCertificates, Throttle,
 };
 use crate::rollout::{RolloutSettings, Rollouts};
 use crate::route::{self, Certificates, RouterConfig, Table};
@@ -76,7 +76,7 @@ pub async fn serve(config: Config) -> Result<()> {
     };
     let tracker = TaskTracker::new();
     let table = Table::new(&config.domain);
-    let certificates = listeners::own_certificate(&config, &store)?;
+    let certificates = listeners::own_certificate(&config, &store, &table)?;
     let platform = compose(&config, &store, &listeners, &table, &certificates, &stops, &tracker).await?;
     platform.recover().await.context("picking up what an earlier run left")?;
     let mut serving = JoinSet::new();
@@ -128,7 +128,11 @@ fn start_background(platform: &Platform, serving: &mut JoinSet<Result<()>>) {
         watcher.watch().await;
         Ok(())
     });
-    let (cleaner, rebaser) = (platform.clone(), platform.clone());
+    let (cleaner, rebaser, keeper) = (platform.clone(), platform.clone(), platform.clone());
+    serving.spawn(async move {
+        keeper.keep_certificates().await;
+        Ok(())
+    });
     serving.spawn(async move {
         cleaner.clean_up_regularly().await;
         Ok(())
@@ -197,6 +201,7 @@ async fn compose(
         rollouts,
         logs,
         certificates: ServedCertificates::new(certificates.clone()),
+        automatic: AutomaticCertificates::new(config.acme.clone().map(acme_settings), table.challenges().clone()),
         settings: PlatformSettings {
             server_id,
             domain: config.domain.clone(),
@@ -229,6 +234,10 @@ fn rollout_settings(config: &Config, server_id: &str) -> RolloutSettings {
         instance_pids: config.instance_pids,
         run_timeout: config.run_timeout,
     }
+}
+
+fn acme_settings(acme: Acme) -> AcmeSettings {
+    AcmeSettings { directory: acme.directory, email: acme.email, challenge: acme.challenge }
 }
 
 fn build_settings(config: &Config, store: &Store) -> Result<BuildSettings> {

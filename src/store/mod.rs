@@ -4,6 +4,7 @@
 //! transaction begins and ends. Nothing waits for anything but the database inside one.
 
 pub mod apps;
+pub mod automatic_certificates;
 pub mod build_records;
 pub mod builds;
 pub mod certificates;

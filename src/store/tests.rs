@@ -2,6 +2,7 @@
 
 mod databases;
 mod of_apps;
+mod of_automatic_certificates;
 mod of_build_records;
 mod of_builds;
 mod of_cleanup;

@@ -224,7 +224,9 @@ impl Metrics {
         self.builds_now.with_label_values(&["waiting"]).set(standing.waiting);
         self.operations_now.set(standing.operations);
         let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("the names were checked when they were made");
+        TextEncoder::new()
+            .encode(&self.registry.gather(), &mut text)
+            .expect("the names were checked when they were made");
         text
     }
 

@@ -52,10 +52,14 @@ async fn the_ready_file_has_every_address_and_the_process() {
 async fn monitoring_sees_whether_the_server_works_and_what_it_did() {
     let server = Slipway::start().await;
     let owner = server.owner().await;
-    let ask = async |path: &str| raw_request(server.addresses().api, &format!("GET {path} HTTP/1.1\r\nHost: x"), "").await;
+    let ask =
+        async |path: &str| raw_request(server.addresses().api, &format!("GET {path} HTTP/1.1\r\nHost: x"), "").await;
     let (head, body) = ask("/healthz/ready").await;
     assert!(head.starts_with("HTTP/1.1 200 "), "{head} {body}");
-    assert_eq!(serde_json::from_str::<Value>(&body).unwrap(), json!({"status": "ok", "database": "ok", "engine": "ok"}));
+    assert_eq!(
+        serde_json::from_str::<Value>(&body).unwrap(),
+        json!({"status": "ok", "database": "ok", "engine": "ok"})
+    );
 
     let (app, _repo) = owner.serving("docker-web").await;
     app.set(&json!({ "A": "1" })).await;

@@ -6,6 +6,7 @@
 mod access;
 mod api_wire;
 mod at_once;
+mod automatic_certificates;
 mod buildpacks;
 mod builds;
 mod certificates;

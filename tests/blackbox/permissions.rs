@@ -82,6 +82,7 @@ fn table() -> Vec<Row> {
         post("/v1/apps/{app}/builds", none(), SHARED(400)),
         get("/v1/apps/{app}/builds/{uuid}", SHARED(404)),
         post("/v1/apps/{app}/archives", none(), SHARED(415)),
+        get("/v1/apps/{app}/certs", SHARED(200)),
         get("/v1/apps/{app}/build-records", SHARED(200)),
         get("/v1/apps/{app}/build-records/{uuid}", SHARED(404)),
         delete("/v1/apps/{app}/build-records/{uuid}", SHARED(404)),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
@@ -70,19 +71,18 @@ impl ToSchema for Archive {}
 pub(super) async fn deploy(
     State(platform): State<Platform>,
     AppInPath(handle): AppInPath,
-    options: Option<Query<Options>>,
+    options: Result<Query<Options>, QueryRejection>,
     head: HeaderMap,
     body: Body,
 ) -> Result<impl IntoResponse, Error> {
-    let Query(options) = options.ok_or_else(|| {
+    let Query(options) = options.map_err(|_| {
         Error::Refused("no-cache and redeploy are true or false; write them like ?redeploy=true".to_owned())
     })?;
     refuse_forms(&head)?;
     let cancel = CancellationToken::new();
     let _hung_up = cancel.clone().drop_guard();
-    let request =
-        ArchiveRequest { strip_top_folder: true, no_cache: options.no_cache, redeploy: options.redeploy };
-    let archive = SyncIoBridge::new(StreamReader::new(Box::pin(unhurried(body))))
+    let request = ArchiveRequest { strip_top_folder: true, no_cache: options.no_cache, redeploy: options.redeploy };
+    let archive = SyncIoBridge::new(StreamReader::new(Box::pin(unhurried(body, IDLE_TIMEOUT))))
         .take(platform.settings().max_push_bytes);
     let (build, release) = platform.deploy_archive(&handle, archive, request, Progress::none(), cancel).await?;
     let body = wire::Build::new(handle.app(), build);
@@ -99,14 +99,14 @@ fn refuse_forms(head: &HeaderMap) -> Result<(), Error> {
 }
 
 /// The body's bytes; a client that falls silent is given up.
-fn unhurried(body: Body) -> impl Stream<Item = io::Result<Bytes>> {
+fn unhurried(body: Body, idle_timeout: Duration) -> impl Stream<Item = io::Result<Bytes>> {
     let chunks = body.into_data_stream().map_err(io::Error::other);
-    stream::unfold(Some(chunks), |chunks| async {
+    stream::unfold(Some(chunks), move |chunks| async move {
         let mut chunks = chunks?;
-        match timeout(IDLE_TIMEOUT, chunks.next()).await {
+        match timeout(idle_timeout, chunks.next()).await {
             Ok(chunk) => Some((chunk?, Some(chunks))),
             Err(_) => {
-                let fault = format!("nothing came for {} s", IDLE_TIMEOUT.as_secs());
+                let fault = format!("nothing came for {} s", idle_timeout.as_secs());
                 Some((Err(io::Error::new(io::ErrorKind::TimedOut, fault)), None))
             }
         }
@@ -132,11 +132,11 @@ mod tests {
         assert!(refuse_forms(&HeaderMap::new()).is_ok());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn an_upload_that_falls_silent_fails() {
         let begun = stream::once(async { Ok::<_, io::Error>(Bytes::from_static(b"abc")) });
         let body = Body::from_stream(begun.chain(stream::pending()));
-        let read: Vec<io::Result<Bytes>> = unhurried(body).collect().await;
+        let read: Vec<io::Result<Bytes>> = unhurried(body, Duration::from_millis(20)).collect().await;
         assert_eq!(read[0].as_ref().unwrap(), "abc");
         assert_eq!(read[1].as_ref().unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(read.len(), 2);

@@ -10,7 +10,7 @@ use super::body::{Fields, Problems};
 use super::error::Error;
 use super::openapi::fields::{CERTIFICATE_NAME, body, text};
 use super::page::{PageOf, Paging};
-use super::path::InPath;
+use super::path::{AppInPath, InPath};
 use super::wire;
 use crate::model::CertificateName;
 use crate::platform::{NewCertificate, Platform};
@@ -102,6 +102,22 @@ pub(super) async fn remove(
 ) -> Result<StatusCode, Error> {
     platform.remove_certificate(&user, parse(&name)?).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// List an app's automatic certificates
+///
+/// How it stands with the certificates that the server gets by itself for the app's host names. Empty where it asks no
+/// authority, and for names that an upload covers.
+#[utoipa::path(
+    get, path = "/apps/{app}/certs", tag = "certs",
+    responses((status = 200, description = "One for each name.", body = PageOf<wire::AutomaticCertificate>))
+)]
+pub(super) async fn of_app(
+    State(platform): State<Platform>,
+    AppInPath(handle): AppInPath,
+    paging: Paging,
+) -> Result<Json<PageOf<wire::AutomaticCertificate>>, Error> {
+    paging.of(|page| platform.automatic_certificates(&handle, page), wire::AutomaticCertificate::from).await
 }
 
 /// Optional, as from API 1.3 on, where clients that were given none may send an empty one.

@@ -80,6 +80,7 @@ fn endpoints() -> Routes {
         .post("/apps/{app}/builds", builds::create) // deis pull, builds:create
         .get("/apps/{app}/builds/{uuid}", builds::show) // no command
         .post("/apps/{app}/archives", archives::deploy) // no command
+        .get("/apps/{app}/certs", certs::of_app) // no command
         .get("/apps/{app}/build-records", build_records::list) // no command
         .get("/apps/{app}/build-records/{uuid}", build_records::show) // no command
         .delete("/apps/{app}/build-records/{uuid}", build_records::cancel) // no command

@@ -17,7 +17,7 @@ use crate::platform::formation::Condition;
 use crate::platform::{AppView, InstanceView};
 
 pub(super) use build_record::BuildRecord;
-pub(super) use certificate::Certificate;
+pub(super) use certificate::{AutomaticCertificate, Certificate};
 pub(super) use domain::Domain;
 pub(super) use push::{Built, Push};
 

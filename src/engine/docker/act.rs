@@ -81,13 +81,9 @@ impl Act {
             Error::SocketNotFoundError(path) => unreachable(format!(
                 "there is no socket {path}; start the engine, for example with `systemctl start docker`"
             )),
-            Error::HyperLegacyError { .. } | Error::HyperResponseError { .. } | Error::IOError { .. } => {
-                unreachable(format!(
-                    "{} ({}); see whether the engine runs with `docker info`",
-                    chain(&error),
-                    self.action()
-                ))
-            }
+            Error::HyperLegacyError { .. } | Error::HyperResponseError { .. } | Error::IOError { .. } => unreachable(
+                format!("{} ({}); see whether the engine runs with `docker info`", chain(&error), self.action()),
+            ),
             Error::RequestTimeoutError => self.timed_out(super::CLIENT_LIMIT),
             other => self.refused(chain(&other)),
         }

@@ -20,12 +20,12 @@ use tokio_rustls::client::TlsStream;
 
 use super::support::{Answer, Running, TestServer, full, soon};
 use crate::model::Timestamp;
-use crate::route::{Certificates, RouterConfig, Servable, Shown, tls};
+use crate::route::{Certificates, Challenges, RouterConfig, Servable, Shown, tls};
 
 async fn https() -> (Running, String) {
     let (certificate, key) = tls::self_signed("example.test").expect("a certificate");
     let own = tls::certified_key(&certificate, &key).expect("usable");
-    let config = tls::server_config(Certificates::new(own));
+    let config = tls::server_config(Certificates::new(own, Challenges::default()));
     (Running::start_with(RouterConfig::default(), Some(config)).await, certificate)
 }
 
@@ -175,7 +175,7 @@ async fn the_name_that_a_client_asks_for_chooses_the_certificate() {
     let (own, www, star) = (key("own.test"), key("www.example.org"), key("example.org"));
     let der = |key: &CertifiedKey| key.cert[0].to_vec();
     let (own_der, www_der, star_der) = (der(&own), der(&www), der(&star));
-    let certificates = Certificates::new(own);
+    let certificates = Certificates::new(own, Challenges::default());
     let router = Running::start_with(RouterConfig::default(), Some(tls::server_config(certificates.clone()))).await;
     let check = async |name: &str, expect: &[u8]| {
         for version in [&TLS12, &TLS13] {

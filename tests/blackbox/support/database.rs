@@ -1,4 +1,4 @@
-//! A look into the server's database, read-only: what its records say while nobody may change them.
+//! A look into the server's database, read-only, and a hand that turns its clocks while the server is stopped.
 
 use std::path::Path;
 
@@ -19,4 +19,15 @@ pub async fn texts(data_dir: &Path, sql: &'static str) -> Result<Vec<String>, St
         Ok(texts)
     };
     read.await.map_err(|error: sqlx::Error| format!("{sql}: {error}"))
+}
+
+/// Changes rows of a server that does not run.
+pub async fn change(data_dir: &Path, sql: &'static str) -> Result<(), String> {
+    let written = async {
+        let options = SqliteConnectOptions::new().filename(data_dir.join("slipway.db"));
+        let mut connection = options.connect().await?;
+        sqlx::query(sql).execute(&mut connection).await?;
+        connection.close().await
+    };
+    written.await.map_err(|error: sqlx::Error| format!("{sql}: {error}"))
 }

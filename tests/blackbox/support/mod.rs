@@ -2,6 +2,7 @@
 
 mod answer;
 mod app;
+mod authority;
 mod cgroup;
 mod client;
 mod database;
@@ -21,6 +22,7 @@ mod wait;
 
 pub use answer::Answer;
 pub use app::App;
+pub use authority::{Authority, by_name};
 pub use cgroup::Bounds;
 pub use client::{Deis, Generation, prepared};
 pub use docker::{Container, Docker, Objects};

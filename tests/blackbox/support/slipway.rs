@@ -250,6 +250,12 @@ impl Slipway {
         database::texts(&self.data_dir(), sql).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// Changes its database while it is stopped: time that a test cannot wait for has passed.
+    pub async fn change_rows(&self, sql: &'static str) {
+        assert!(self.process.lock().expect("not poisoned").child.is_none(), "the server runs");
+        database::change(&self.data_dir(), sql).await.unwrap_or_else(|error| panic!("{error}"));
+    }
+
     /// The engine.
     pub fn docker(&self) -> &Docker {
         &self.docker

@@ -22,8 +22,8 @@ use utoipa::OpenApi;
 
 use super::routes::Endpoint;
 use super::{
-    accounts, apps, archives, build_records, builds, certs, config, containers, domains, hooks, keys, logs, openapi, perms,
-    releases, restart, run, scale,
+    accounts, apps, archives, build_records, builds, certs, config, containers, domains, hooks, keys, logs, openapi,
+    perms, releases, restart, run, scale,
 };
 
 #[derive(OpenApi)]
@@ -73,6 +73,7 @@ use super::{
         certs::add,
         certs::show,
         certs::remove,
+        certs::of_app,
         apps::list,
         apps::create,
         apps::show,

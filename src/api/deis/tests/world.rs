@@ -18,9 +18,9 @@ use crate::build::{BuildLogs, BuildSettings, Builder, FingerprintKey, SlugStore,
 use crate::git::Repositories;
 use crate::logs::{Collector, LogLimits, LogStore};
 use crate::model::{BuilderKey, Registration};
-use crate::platform::{Parts, Platform, PlatformSettings, ServedCertificates};
+use crate::platform::{AutomaticCertificates, Parts, Platform, PlatformSettings, ServedCertificates};
 use crate::rollout::{RolloutSettings, Rollouts};
-use crate::route::{Certificates, Table, tls};
+use crate::route::{Certificates, Challenges, Table, tls};
 use crate::store::{Sealer, Store};
 
 /// What the builder of the operator's own proves itself with.
@@ -96,7 +96,7 @@ impl World {
         );
         let builder = Builder::new(engine.clone(), build_settings(&dir), "test".to_owned(), tracker.clone());
         let (certificate, key) = tls::self_signed("example.com").unwrap();
-        let certificates = Certificates::new(tls::certified_key(&certificate, &key).unwrap());
+        let certificates = Certificates::new(tls::certified_key(&certificate, &key).unwrap(), Challenges::default());
         let platform = Platform::new(Parts {
             store: store.clone(),
             engine: engine.clone(),
@@ -105,6 +105,7 @@ impl World {
             rollouts,
             logs,
             certificates: ServedCertificates::new(certificates.clone()),
+            automatic: AutomaticCertificates::new(None, Challenges::default()),
             settings: PlatformSettings {
                 server_id: "test".to_owned(),
                 domain: "example.com".to_owned(),

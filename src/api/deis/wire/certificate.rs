@@ -36,3 +36,43 @@ impl From<model::Certificate> for Certificate {
         }
     }
 }
+
+/// The certificate that the server gets for a host name.
+#[derive(Serialize, ToSchema)]
+#[schema(examples(json!({
+    "name": "www.example.com", "status": "valid", "expires": "2014-04-01T00:00:00UTC",
+    "next_try": "2014-03-01T00:00:00UTC", "error": "", "updated": "2014-01-01T00:00:00UTC",
+})))]
+pub(in super::super) struct AutomaticCertificate {
+    name: String,
+    /// `valid` as soon as there is one, also while the next one fails to come.
+    #[schema(value_type = String, pattern = "^(pending|valid|failed)$")]
+    status: &'static str,
+    #[schema(value_type = Option<Moment>)]
+    expires: Option<String>,
+    /// When the authority is asked for the first one, again, or for the one after this.
+    #[schema(value_type = Moment)]
+    next_try: String,
+    /// Why the last try failed.
+    error: String,
+    #[schema(value_type = Moment)]
+    updated: String,
+}
+
+impl From<model::AutomaticCertificate> for AutomaticCertificate {
+    fn from(certificate: model::AutomaticCertificate) -> Self {
+        let status = match &certificate {
+            valid if valid.is_valid(model::Timestamp::now()) => "valid",
+            failed if failed.failures > 0 => "failed",
+            _ => "pending",
+        };
+        Self {
+            name: certificate.name.to_string(),
+            status,
+            expires: certificate.expires_at.map(model::Timestamp::deis),
+            next_try: certificate.next_try_at.deis(),
+            error: certificate.last_error,
+            updated: certificate.updated_at.deis(),
+        }
+    }
+}
