@@ -111,6 +111,8 @@ pub struct Config {
     pub boot_timeout: Duration,
     /// How long requests may go on at an instance that is being replaced. May be zero.
     pub drain_timeout: Duration,
+    /// How long websockets and other upgraded connections may go on there. May be zero.
+    pub websocket_grace: Duration,
     /// Time between SIGTERM and SIGKILL. May be zero.
     pub stop_grace: Duration,
     /// Memory of an instance in bytes, unless the app's own limits say otherwise.

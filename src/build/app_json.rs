@@ -1,7 +1,7 @@
 //! `app.json`: what an app asks of the platform that runs it.
 //!
 //! The format is Heroku's (<https://devcenter.heroku.com/articles/app-json-schema>), with Dokku's scripts
-//! (<https://dokku.com/docs/advanced-usage/deployment-tasks/>). Members that ask for nothing that Slipway has (`addons`,
+//! (<https://dokku.com/docs/advanced-usage/deployment-tasks/>) and health checks. Members that ask for nothing that Slipway has (`addons`,
 //! `stack`, `image`, ...) are passed over, as other platforms do.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::model::ProcessType;
+use super::healthchecks;
+use crate::model::{Check, ProcessType};
 
 /// What an app asks for. The default asks for nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct AppJson {
     pub formation: BTreeMap<ProcessType, u32>,
     /// Commands around a deploy.
     pub scripts: Scripts,
+    /// What instances of each process type have to show.
+    pub healthchecks: BTreeMap<ProcessType, Vec<Check>>,
     /// Buildpacks in their order: names, or URLs.
     pub buildpacks: Vec<String>,
 }
@@ -54,7 +57,7 @@ pub struct Scripts {
 /// What is wrong with an `app.json`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("app.json: {0}")]
-pub struct InvalidAppJson(String);
+pub struct InvalidAppJson(pub(super) String);
 
 #[derive(Deserialize)]
 struct File {
@@ -64,6 +67,8 @@ struct File {
     formation: BTreeMap<String, Value>,
     #[serde(default)]
     scripts: ScriptsMember,
+    #[serde(default)]
+    healthchecks: BTreeMap<String, Value>,
     #[serde(default)]
     buildpacks: Vec<Buildpack>,
 }
@@ -121,6 +126,7 @@ impl AppJson {
                 first_deploy: command(postdeploy),
                 postdeploy: command(dokku.postdeploy),
             },
+            healthchecks: healthchecks::parse(&file.healthchecks)?,
             buildpacks: file
                 .buildpacks
                 .into_iter()

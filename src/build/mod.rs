@@ -15,6 +15,7 @@ mod dockerignore;
 mod error;
 mod fingerprint;
 mod foreign_buildpacks;
+mod healthchecks;
 mod ignore;
 mod image;
 mod instructions;

@@ -324,6 +324,7 @@ fn build_row(world: &World, request: &BuildRequest, built: &Built) -> Build {
         dockerfile: String::new(),
         procfile: built.procfile.clone(),
         port: built.port,
+        health: Default::default(),
         created_at: Timestamp::now(),
         updated_at: Timestamp::now(),
     }

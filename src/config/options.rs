@@ -300,6 +300,7 @@ impl Given {
             fetch_from_self: self.get("fetch-from-self", parse::yes_or_no)?,
             boot_timeout: self.get("boot-timeout", parse::duration(second))?,
             drain_timeout: self.get("drain-timeout", parse::duration(no_time))?,
+            websocket_grace: self.get("websocket-grace", parse::duration(no_time))?,
             stop_grace: self.get("stop-grace", parse::duration(no_time))?,
             // Below 6 MiB the engine refuses.
             instance_memory_bytes: self.signed_size("instance-memory", 6 << 20)?.expect("it has a fixed default"),

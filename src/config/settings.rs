@@ -90,6 +90,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     fixed("boot-timeout", "60s", "How long a new instance may take until it is healthy"),
     fixed("drain-timeout", "30s", "How long requests may go on at an instance that is being replaced"),
+    fixed("websocket-grace", "10s", "How long websockets may stay open to an instance that is being replaced"),
     fixed("stop-grace", "10s", "Time between SIGTERM and SIGKILL when an instance is stopped"),
     fixed("instance-memory", "512MiB", "Memory of an instance, unless the app's own limits say otherwise"),
     fixed("instance-pids", "1024", "Most processes and threads of an instance"),

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 pub use spec::{
-    Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, EngineInfo, ExitStatus, Image, ImageBuild,
-    Labels, ListeningPort, LogOutput, Purpose, RegistryLogin, Resources, Secrets, Volume, label,
+    Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, EngineInfo, Executed, ExitStatus, Image,
+    ImageBuild, Labels, ListeningPort, LogOutput, Purpose, RegistryLogin, Resources, Secrets, Volume, label,
 };
 
 /// What the engine could not do.
@@ -140,7 +140,7 @@ pub trait Engine: Send + Sync {
     /// Images that carry all of `labels`, all images where there are none. Layers that are only parts of images are none.
     async fn images(&self, labels: &Labels) -> Result<Vec<Image>, EngineError>;
 
-    /// Creates a container without starting it; yields its engine id. A container of that name and the same
+    /// Creates a container without starting it, and without the `HEALTHCHECK` of its image; yields its engine id. A container of that name and the same
     /// [`label::INSTANCE`] that exists already is returned instead.
     async fn create_container(&self, spec: &ContainerSpec) -> Result<String, EngineError>;
 
@@ -172,6 +172,14 @@ pub trait Engine: Send + Sync {
     /// What a container writes to its outputs from now on, as it is, until it ends. To miss nothing, attach before it is
     /// started. The stream must be read: a container whose output nobody takes comes to a stop.
     async fn attach(&self, container: &str) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError>;
+
+    /// Runs a command in a running container, with its user, environment and working directory, and waits for its end.
+    ///
+    /// # Errors
+    /// [`EngineError::TimedOut`] after `limit`; the command is killed where the engine runs on this machine. A command that
+    /// cannot be started at all has a status of 126 or 127, or is [`EngineError::Refused`]. Dropping the future leaves the
+    /// command running.
+    async fn exec(&self, container: &str, command: &[String], limit: Duration) -> Result<Executed, EngineError>;
 
     /// Waits until a container is no longer running.
     async fn wait_container(&self, container: &str) -> Result<ExitStatus, EngineError>;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::model::Timestamp;
+use crate::model::{Check, Timestamp};
 
 /// Label names and values of engine objects.
 pub type Labels = BTreeMap<String, String>;
@@ -158,6 +158,22 @@ pub struct Image {
     pub size_bytes: i64,
     /// Digests of its layers, the lowest first.
     pub layers: Vec<String>,
+    /// What its own `HEALTHCHECK` asks for; nothing without one. The engine itself never asks.
+    pub health: Vec<Check>,
+}
+
+/// What came of a command in a running container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Executed {
+    /// Its exit status.
+    pub status: i64,
+    /// The end of what it wrote to both outputs, at most [`Executed::OUTPUT_MAX`] bytes; what is no UTF-8 is replaced.
+    pub output: String,
+}
+
+impl Executed {
+    /// Most bytes of output that are kept.
+    pub const OUTPUT_MAX: usize = 4096;
 }
 
 impl Image {
@@ -272,6 +288,8 @@ pub struct EngineInfo {
     pub memory_bytes: i64,
     /// Where it keeps images and containers.
     pub root_dir: String,
+    /// Memory in bytes that new containers could have now; `None` when that cannot be known (an engine on another machine).
+    pub memory_available_bytes: Option<i64>,
     /// Labels of the node that it runs on, as its operator set them.
     pub node_labels: Labels,
 }

@@ -14,11 +14,13 @@ pub enum InstanceState {
     Planned,
     /// Wanted: supervised, and routed to if its type takes traffic.
     Live,
+    /// Wanted, but stopped for the operation that is under way. Live again if that does not switch, gone if it does.
+    Parked,
     /// No longer wanted: gets no new requests and is removed once its requests are done.
     Draining,
 }
 
-words!(InstanceState, "instance state", Planned = "planned", Live = "live", Draining = "draining");
+words!(InstanceState, "instance state", Planned = "planned", Live = "live", Parked = "parked", Draining = "draining");
 
 /// One wanted container.
 #[derive(Debug, Clone)]

@@ -7,6 +7,7 @@ mod build_record;
 mod certificate;
 mod config;
 mod domain;
+pub mod health;
 mod ids;
 mod instance;
 mod log;
@@ -15,6 +16,8 @@ mod process;
 mod push;
 mod rebase;
 mod release;
+mod setting;
+mod strategy;
 mod time;
 mod user;
 
@@ -25,6 +28,7 @@ pub use build_record::{BuildRecord, Phase, SourceKind};
 pub use certificate::{Certificate, CertificateName, InvalidCertificateName};
 pub use config::{Config, ConfigValue, ConfigVars, Limits, REGISTRY_PASSWORD, REGISTRY_USERNAME};
 pub use domain::{Domain, DomainName, InvalidDomainName};
+pub use health::{BuildHealth, Check, CheckKind, HttpQuestion, Question};
 pub use ids::{
     AppId, BuildId, CertificateId, ConfigId, InstanceId, InvalidId, OperationId, PushId, ReleaseId, SshKeyId, UserId,
 };
@@ -35,5 +39,7 @@ pub use process::{Formation, InvalidProcessType, PROCESS_TYPE_MAX, ProcessType, 
 pub use push::{BUILDER_KEY_MIN, BuilderKey, PushReport, ReportedPush};
 pub use rebase::{RebaseOutcome, RebaseResult};
 pub use release::{Release, ReleaseStatus};
+pub use setting::{InvalidSetting, check_var};
+pub use strategy::Strategy;
 pub use time::Timestamp;
 pub use user::{InvalidUsername, Registration, SshKey, USERNAME_MAX, User, Username};

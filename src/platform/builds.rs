@@ -7,8 +7,8 @@ use super::{AppHandle, Error, Listing, Platform};
 use crate::build::AppJson;
 use crate::engine::{Image, RegistryLogin, label};
 use crate::model::{
-    Build, BuildId, BuildKind, ConfigVars, OperationKind, Procfile, REGISTRY_PASSWORD, REGISTRY_USERNAME, Release,
-    SourceKind, Step,
+    Build, BuildHealth, BuildId, BuildKind, ConfigVars, OperationKind, Procfile, REGISTRY_PASSWORD, REGISTRY_USERNAME,
+    Release, SourceKind, Step,
 };
 use crate::release::{Change, Parts};
 use crate::store::Page;
@@ -110,9 +110,11 @@ impl Platform {
         let image = self.fetch_built(handle, &built, out).await?;
         self.0.engine.tag_image(&image.id, &engine_image).await?;
         let port = if let [port] = image.ports[..] { Some(port) } else { None };
-        let result = BuildResult { engine_image, fingerprint: None, slug: None, procfile: built.procfile, port };
+        let health = BuildHealth { image: image.health.clone(), ..BuildHealth::default() };
+        let result =
+            BuildResult { engine_image, fingerprint: None, slug: None, procfile: built.procfile, port, health };
         builds::succeed(store.pool(), id, &result).await?;
-        self.record_image(id, &result.engine_image, None).await?;
+        self.record_image(id, image, None).await?;
         let build = self.build_of(handle, id).await?;
         let summary = Change::Build { by: &handle.user().username, source: build.short_source() }.summary();
         let config = self.config(handle).await?.id;
@@ -227,6 +229,7 @@ mod tests {
             digests: Vec::new(),
             size_bytes: 1,
             layers: Vec::new(),
+            health: Vec::new(),
         };
         for (reference, expect) in [
             ("hello", true),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::operations::Progress;
 use super::{AppHandle, Error, Platform};
-use crate::model::{Config, ConfigValue, Limits, OperationKind, Release};
+use crate::model::{Config, ConfigValue, Limits, OperationKind, Release, check_var};
 use crate::release::{self, Change, Parts};
 use crate::store::configs;
 
@@ -85,6 +85,7 @@ fn validate(change: &ConfigChange) -> Result<(), Error> {
         if text.contains('\0') {
             return Err(Error::invalid("values", format!("The value of {name} contains a NUL character.")));
         }
+        check_var(name, &text).map_err(|error| Error::invalid("values", error))?;
         if name.len() + 1 + text.len() > VALUE_MAX {
             return Err(Error::invalid("values", format!("The value of {name} is longer than {VALUE_MAX} bytes.")));
         }
@@ -158,6 +159,11 @@ mod tests {
         check("A-B", text("x"), false);
         check("A B", None, true);
         check("A", text("a\0b"), false);
+        check("HEALTHCHECK_URL", text("/up"), true);
+        check("HEALTHCHECK_TIMEOUT", text("soon"), false);
+        check("HEALTHCHECK_TIMEOUT", None, true);
+        check("SLIPWAY_STRATEGY", text("stop-first"), true);
+        check("SLIPWAY_STRATEGY", text("canary"), false);
         check("A", text(&"x".repeat(200_000)), false);
     }
 

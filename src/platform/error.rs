@@ -127,6 +127,7 @@ impl From<RolloutError> for Error {
     fn from(error: RolloutError) -> Self {
         match error {
             RolloutError::Unhealthy(lines) => Self::DeployFailed(lines),
+            error @ RolloutError::Setting(_) => Self::DeployFailed(vec![error.to_string()]),
             RolloutError::Engine(error) => error.into(),
             RolloutError::Store(error) => error.into(),
             RolloutError::Journal(error) => error.into(),

@@ -16,8 +16,12 @@ const COUNT_MAX: u32 = 500;
 /// How an instance is right now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// Runs.
+    /// Runs, and takes requests if its type takes any.
     Up,
+    /// Its container runs, and has yet to show that it is healthy.
+    Starting,
+    /// It makes way for the rollout that is under way, and comes back if that fails.
+    Parked,
     /// Its container was made and not started yet.
     Created,
     /// It ended by itself or was killed; the supervisor starts it again.
@@ -39,7 +43,7 @@ impl Platform {
     /// The app's live instances, oldest first, with their present condition as the engine has it.
     pub async fn instances(&self, handle: &AppHandle) -> Result<Vec<InstanceView>, Error> {
         let mut live = instances::of_app(self.0.store.pool(), handle.app().id).await?;
-        live.retain(|instance| instance.state == InstanceState::Live);
+        live.retain(|instance| instance.state.is_wanted());
         live.sort_by_key(|instance| instance.created_at);
         let labels = crate::engine::labels([
             (label::SERVER, self.0.settings.server_id.as_str()),
@@ -51,6 +55,8 @@ impl Platform {
             let id = instance.id.to_string();
             let container = containers.iter().find(|c| c.labels.get(label::INSTANCE) == Some(&id));
             let condition = match container.map(|c| &c.state) {
+                _ if instance.state == InstanceState::Parked => Condition::Parked,
+                Some(ContainerState::Running) if !self.0.rollouts.is_ready(&instance) => Condition::Starting,
                 Some(ContainerState::Running) => Condition::Up,
                 Some(ContainerState::Created) => Condition::Created,
                 Some(ContainerState::Exited(_)) => Condition::Crashed,

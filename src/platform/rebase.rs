@@ -137,9 +137,11 @@ impl Platform {
             slug: build.slug.clone(),
             procfile: build.procfile.clone(),
             port: build.port,
+            health: build.health.clone(),
         };
         builds::succeed(store.pool(), id, &result).await?;
-        self.record_image(id, &result.engine_image, Some(build.id)).await?;
+        let image = self.0.engine.image(&result.engine_image).await?;
+        self.record_image(id, image, Some(build.id)).await?;
         let summary = Change::Rebase { source: build.short_source(), stack: STACK_NAME }.summary();
         let parts = Parts { build: Some(id), config: self.config(handle.handle()).await?.id };
         let wishes = AppJson::default();

@@ -3,7 +3,7 @@
 use super::operations::Progress;
 use super::{AppHandle, Error, Listing, Platform};
 use crate::build::BuildError;
-use crate::model::{Build, InstanceState, OperationKind, Release};
+use crate::model::{Build, OperationKind, Release};
 use crate::release::{self, Change, Parts};
 use crate::store::{Page, instances, releases};
 
@@ -75,7 +75,7 @@ impl Platform {
     /// A release without a build cannot be rolled out in place of running instances.
     async fn refuse_without_build(&self, handle: &AppHandle, version: i64) -> Result<(), Error> {
         let running = instances::of_app(self.0.store.pool(), handle.app().id).await?;
-        if running.iter().any(|instance| instance.state == InstanceState::Live) {
+        if running.iter().any(|instance| instance.state.is_wanted()) {
             return Err(Error::Refused(format!(
                 "v{version} has no build and the app is running; roll back to a release with a build, or scale to zero first"
             )));

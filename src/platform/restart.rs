@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 use super::deploy::target;
 use super::operations::{Live, Progress};
 use super::{AppHandle, Error, InstanceView, Platform};
-use crate::model::{Build, Instance, InstanceState, OperationKind, ProcessType};
+use crate::model::{Build, Instance, OperationKind, ProcessType};
 use crate::release;
 use crate::rollout::Scope;
 use crate::store::{formations, instances};
@@ -82,7 +82,7 @@ impl Platform {
         let target = target(app, &current)?;
         which.check(&target.build)?;
         let mut old = instances::of_app(pool, app.id).await?;
-        old.retain(|instance| instance.state == InstanceState::Live && which.includes(instance));
+        old.retain(|instance| instance.state.is_wanted() && which.includes(instance));
         match which {
             Which::One(..) if old.is_empty() => return Err(which.missing()),
             _ if old.is_empty() => return Ok(Vec::new()),

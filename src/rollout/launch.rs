@@ -2,14 +2,32 @@
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::probe::Probe;
+use super::health::Contract;
+use super::probe::{Failed, ProbeError, Subject};
 use super::{Event, Progress, RolloutError, Rollouts, Target, spec};
-use crate::engine::Container;
-use crate::model::{ConfigValue, Formation, Instance};
+use crate::engine::{Container, ContainerState};
+use crate::model::{ConfigValue, Instance};
 use crate::store::instances;
 
 impl Rollouts {
-    /// Starts all of `planned` beside whatever runs and waits until every one is healthy. The first that fails ends it;
+    /// Refuses what cannot come up, then records all of `planned`, before anything of them exists in the engine.
+    pub(super) async fn prepare(&self, target: &Target, planned: &[Instance]) -> Result<(), RolloutError> {
+        if planned.is_empty() {
+            return Ok(());
+        }
+        self.refuse_unmet_tags(target).await?;
+        for instance in planned {
+            Contract::of(&self.0.settings, target, &instance.process)?;
+        }
+        let mut tx = self.0.store.begin().await?;
+        for instance in planned {
+            instances::insert(&mut *tx, instance).await?;
+        }
+        tx.commit().await.map_err(crate::store::StoreError::from)?;
+        Ok(())
+    }
+
+    /// Starts recorded instances beside whatever runs and waits until every one is healthy. The first that fails ends it;
     /// the caller removes what was started.
     pub(super) async fn launch(
         &self,
@@ -20,24 +38,37 @@ impl Rollouts {
         if planned.is_empty() {
             return Ok(());
         }
-        self.refuse_unmet_tags(target).await?;
-        let mut counts = Formation::default();
-        planned.iter().for_each(|i| *counts.0.entry(i.process.clone()).or_default() += 1);
-        out(Event::Line(&format!("-----> Launching v{}: {counts}", target.release.version)));
-        let mut tx = self.0.store.begin().await?;
-        for instance in planned {
-            instances::insert(&mut *tx, instance).await?;
-        }
-        tx.commit().await.map_err(crate::store::StoreError::from)?;
-        let settings = &self.0.settings;
-        let labels = spec::app_labels(&settings.server_id, &target.app);
-        self.0.engine.ensure_network(&spec::app_network(target.app.id), &labels).await?;
+        self.ensure_network(target).await?;
         let mut starts: FuturesUnordered<_> =
             planned.iter().map(|instance| self.launch_one(target, instance)).collect();
         while let Some(started) = starts.next().await {
-            started?;
+            for (name, failed) in started? {
+                out(Event::Line(&format!(
+                    " !     {name} fails its check {}: {} (it only warns)",
+                    failed.check, failed.last
+                )));
+            }
         }
         Ok(())
+    }
+
+    /// Refuses instances that were healthy and have ended since, while they waited for the others.
+    pub(super) async fn refuse_ended(&self, target: &Target, started: &[Instance]) -> Result<(), RolloutError> {
+        for instance in started {
+            let containers = self.0.engine.containers(&self.instance_labels(instance.id)).await?;
+            if let Some(ContainerState::Exited(status)) = containers.first().map(|container| &container.state) {
+                let error = ProbeError::Exited(*status);
+                let contract = Contract::of(&self.0.settings, target, &instance.process)?;
+                let lines = self.report(target, instance, &containers[0].id, &contract, &error).await;
+                return Err(RolloutError::Unhealthy(lines));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn ensure_network(&self, target: &Target) -> Result<(), RolloutError> {
+        let labels = spec::app_labels(&self.0.settings.server_id, &target.app);
+        Ok(self.0.engine.ensure_network(&spec::app_network(target.app.id), &labels).await?)
     }
 
     /// Every tag of the app's config must be a label of the node, with the same value (Deis, spec §5).
@@ -61,18 +92,27 @@ impl Rollouts {
         ]))
     }
 
-    /// Starts one instance, notes where it answers.
-    async fn launch_one(&self, target: &Target, instance: &Instance) -> Result<(), RolloutError> {
+    /// Starts one instance, notes where it answers; yields the checks that failed and may.
+    pub(super) async fn launch_one(
+        &self,
+        target: &Target,
+        instance: &Instance,
+    ) -> Result<Vec<(String, Failed)>, RolloutError> {
+        let contract = Contract::of(&self.0.settings, target, &instance.process)?;
         let container = self.start_instance(target, instance).await?;
-        let probe = Probe::of(&self.0.settings, target, &instance.process);
+        let subject = Subject::new(&self.0.settings, target, &container);
         let limit = self.0.settings.boot_timeout;
-        if let Err(error) = probe.until_healthy(&*self.0.engine, &container.id, container.ip, limit).await {
-            return Err(RolloutError::Unhealthy(self.report(target, instance, &container.id, &probe, &error).await));
-        }
-        let address = probe.address(container.ip);
+        let warned = match subject.until_healthy(&*self.0.engine, &contract.startup, limit).await {
+            Ok(warned) => warned,
+            Err(error) => {
+                let lines = self.report(target, instance, &container.id, &contract, &error).await;
+                return Err(RolloutError::Unhealthy(lines));
+            }
+        };
+        let address = spec::address(target, &instance.process, container.ip);
         instances::set_address(self.0.store.pool(), instance.id, address).await?;
         self.note_ready(instance.id, address);
-        Ok(())
+        Ok(warned.into_iter().map(|failed| (instance.label(), failed)).collect())
     }
 
     /// Creates and starts the container of an instance and collects its output from the first line on.

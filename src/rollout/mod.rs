@@ -1,23 +1,28 @@
 //! Stage 4: a release becomes healthy instances, then one switch, then the old ones drain.
 //!
-//! All new instances start beside the old ones. When every one of them is healthy a single transaction switches: the
-//! release counts, the new instances are live, the old ones draining. A failure before that transaction removes the new
-//! instances and leaves the old ones as they were; a crash after it is finished by whoever comes next.
+//! New instances start beside the old ones, in their place batch by batch, or after their end: the app's strategy. When
+//! every one of them is healthy a single transaction switches: the release counts, the new instances are live, the old ones
+//! draining. A failure before that transaction removes the new instances and brings the old ones back that had made way; a
+//! crash after it is finished by whoever comes next.
 
 mod drain;
+mod health;
 mod launch;
+mod liveness;
 mod one_off;
 mod plan;
 mod probe;
 mod recover;
 mod report;
+mod restart;
 mod spec;
+mod strategy;
 mod supervise;
 mod switch;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -26,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, EngineError};
 use crate::logs::{Collector, LogStore};
-use crate::model::{App, Build, Config, Formation, InstanceId, Release, Step};
+use crate::model::{App, Build, Config, Formation, InstanceId, InvalidSetting, Release, Step};
 use crate::route::{Table, Upstream};
 use crate::store::{Journal, JournalError, Store, StoreError, instances};
 
@@ -48,6 +53,8 @@ pub struct RolloutSettings {
     pub settle: Duration,
     /// How long requests in flight on an old instance may take.
     pub drain_timeout: Duration,
+    /// How long upgraded connections (websockets) to an old instance may go on.
+    pub upgrade_grace: Duration,
     /// Between SIGTERM and SIGKILL.
     pub stop_grace: Duration,
     /// Memory of an instance whose type has no limit of its own, in bytes.
@@ -56,6 +63,10 @@ pub struct RolloutSettings {
     pub instance_pids: i64,
     /// How long a one-off command may run.
     pub run_timeout: Duration,
+    /// Between two comparisons of wanted with actual instances.
+    pub watch_period: Duration,
+    /// The first wait before a dead instance is started again; each failure in a row doubles it, up to a minute.
+    pub restart_wait: Duration,
 }
 
 /// What instances are started from.
@@ -77,6 +88,9 @@ pub enum RolloutError {
     /// An instance died or never became healthy; the lines say which, how and what to do.
     #[error("{}", .0.first().map_or("an instance did not become healthy", String::as_str))]
     Unhealthy(Vec<String>),
+    /// A config var that says how to roll out makes no sense.
+    #[error("{0}; set it anew, or unset it")]
+    Setting(#[from] InvalidSetting),
     /// The engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -113,6 +127,8 @@ struct Inner {
     settings: RolloutSettings,
     /// Where instances answer, once that was seen in this life of the server. Only these are routed to.
     ready: Mutex<HashMap<InstanceId, SocketAddr>>,
+    /// Planned instances that serve already: healthy ones of a rolling rollout that has not switched yet.
+    admitted: Mutex<HashSet<InstanceId>>,
     /// Upstreams that were left out of the table and may still have requests in flight.
     leaving: Mutex<HashMap<InstanceId, Arc<Upstream>>>,
     /// One-off commands at work.
@@ -141,6 +157,7 @@ impl Rollouts {
             collector,
             settings,
             ready: Mutex::default(),
+            admitted: Mutex::default(),
             leaving: Mutex::default(),
             one_offs: one_off::OneOffs::default(),
             publishing: tokio::sync::Mutex::default(),
@@ -155,7 +172,8 @@ impl Rollouts {
     /// Yields once the old instances are gone. Not to be cancelled: the caller runs it in a task that it owns.
     ///
     /// # Errors
-    /// Whatever the error, nothing of the new instances is left and the old release serves as before. Errors after the
+    /// Whatever the error, nothing of the new instances is left and the old release serves as before; what had to make way
+    /// for them was started again, and is the supervisor's where it does not come up. Errors after the
     /// switch are not reported as failures of the rollout; they are logged, and the supervisor finishes the work.
     pub async fn run(
         &self,
@@ -165,26 +183,36 @@ impl Rollouts {
         scope: Scope<'_>,
         out: Progress<'_>,
     ) -> Result<(), RolloutError> {
+        // An earlier operation may not have been able to put all back.
+        self.restore_parked(&target.app).await?;
         let present = instances::of_app(self.0.store.pool(), target.app.id).await?;
         let plan = plan::plan(target, formation, &present, scope, &journal.operation().id);
+        let strategy = self.strategy_for(target, &plan, scope, out).await?;
         journal.step(Step::Start).await?;
+        let operation = journal.operation().id.clone();
         let began = Instant::now();
-        if let Err(error) = self.launch(target, &plan.start, out).await {
-            self.unwind(target.app.id, &journal.operation().id).await;
-            return Err(error);
-        }
+        let parked = match self.bring_up(target, &plan, strategy, out).await {
+            Ok(parked) => parked,
+            Err(error) => {
+                self.unwind(&target.app, &operation, strategy, out).await;
+                return Err(error);
+            }
+        };
         if !plan.start.is_empty() {
             out(Event::Line(&format!("       healthy after {:.1} s", began.elapsed().as_secs_f64())));
         }
-        journal.step(Step::Switch).await?;
-        if let Err(error) = self.switch(journal, target, formation, &plan).await {
-            self.unwind(target.app.id, &journal.operation().id).await;
+        if let Err(error) = self.step_and_switch(journal, target, formation, &plan).await {
+            self.unwind(&target.app, &operation, strategy, out).await;
             return Err(error);
         }
         out(Event::Switched);
         journal.pause().await;
         self.publish_until_done(&target.app).await;
-        self.drain(&target.app, &plan.stop, out).await;
+        let old = strategy::routed_first(&plan.stop);
+        let (ended, old) = old.split_at(parked);
+        self.drain(&target.app, old, out).await;
+        // They have no container any more; this forgets their rows.
+        self.drain(&target.app, ended, &|_| {}).await;
         Ok(())
     }
 }
@@ -205,10 +233,13 @@ pub(crate) mod tests_support {
             boot_timeout: Duration::from_secs(5),
             settle: Duration::from_millis(50),
             drain_timeout: Duration::from_secs(5),
+            upgrade_grace: Duration::from_secs(1),
             stop_grace: Duration::from_secs(1),
             instance_memory: 64 << 20,
             instance_pids: 64,
             run_timeout: Duration::from_secs(5),
+            watch_period: Duration::from_millis(200),
+            restart_wait: Duration::from_millis(50),
         }
     }
 
@@ -255,6 +286,7 @@ pub(crate) mod tests_support {
                 dockerfile: String::new(),
                 procfile: crate::model::Procfile::parse(b"web: ./server\nworker: ./work").unwrap(),
                 port: Some(5000),
+                health: Default::default(),
                 created_at: now,
                 updated_at: now,
             },

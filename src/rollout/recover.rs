@@ -1,26 +1,22 @@
 //! After a failure or a crash: what never became live goes, what was left draining goes, what is live is found again.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use super::probe::Probe;
-use super::{RolloutError, Rollouts, Target};
+use super::health::Contract;
+use super::probe::Subject;
+use super::{RolloutError, Rollouts, Target, spec};
 use crate::engine::{ContainerState, EngineError, Purpose, label};
-use crate::model::{App, AppId, Instance, InstanceId, InstanceState, OperationId};
+use crate::model::{App, AppId, Check, CheckKind, Instance, InstanceId, InstanceState, Question};
 use crate::store::{StoreError, apps, builds, configs, domains, instances, operations, releases};
 
-impl Rollouts {
-    /// Undoes what an operation started but did not switch to. A part that fails is logged and left recorded as planned;
-    /// the supervisor comes back to it.
-    pub(super) async fn unwind(&self, app: AppId, operation: &OperationId) {
-        if let Err(error) = self.remove_planned(app, Some(operation)).await {
-            tracing::warn!(app.id = %app, operation.id = %operation, %error, "cannot remove new instances yet");
-        }
-    }
+/// How long an instance may take to show that it still answers.
+const QUICK: Duration = Duration::from_secs(1);
 
-    async fn remove_planned(&self, app: AppId, operation: Option<&OperationId>) -> Result<(), RolloutError> {
+impl Rollouts {
+    async fn remove_planned(&self, app: AppId) -> Result<(), RolloutError> {
         for instance in instances::of_app(self.0.store.pool(), app).await? {
-            let is_ours = operation.is_none_or(|operation| instance.operation_id == *operation);
-            if instance.state == InstanceState::Planned && is_ours {
+            if instance.state == InstanceState::Planned {
                 self.remove_instance(instance.id).await?;
             }
         }
@@ -32,16 +28,18 @@ impl Rollouts {
             self.0.engine.remove_container(&container.id).await?;
         }
         self.note_gone(instance);
+        self.0.admitted.lock().expect("no panic while held").remove(&instance);
         Ok(instances::delete(self.0.store.pool(), instance).await?)
     }
 
-    /// Brings an app that no operation is working on to what its database rows say: nothing planned, nothing draining,
-    /// no pending release. Idempotent.
+    /// Brings an app that no operation is working on to what its database rows say: nothing planned, parked or draining, no
+    /// pending release. Idempotent.
     ///
     /// # Errors
     /// The first thing that could not be done; the rest is left for the next call.
     pub async fn settle(&self, app: &App) -> Result<(), RolloutError> {
-        self.remove_planned(app.id, None).await?;
+        self.remove_planned(app.id).await?;
+        self.restore_parked(app).await?;
         releases::delete_pending(self.0.store.pool(), app.id).await?;
         let old: Vec<Instance> = instances::of_app(self.0.store.pool(), app.id)
             .await?
@@ -89,14 +87,24 @@ impl Rollouts {
         };
         self.0.collector.follow(instance.app_id, &instance.process, instance.number, instance.id, &container.id);
         let Some(target) = self.target_of(instance).await? else { return Ok(()) };
-        let probe = Probe::of(&self.0.settings, &target, &instance.process);
-        let limit = std::time::Duration::from_secs(1);
-        let Some(address) = probe.address(container.ip) else { return Ok(()) };
-        if probe.until_healthy(&*self.0.engine, &container.id, container.ip, limit).await.is_ok() {
+        let Some(address) = spec::address(&target, &instance.process, container.ip) else { return Ok(()) };
+        let subject = Subject::new(&self.0.settings, &target, &container);
+        if subject.until_healthy(&*self.0.engine, &self.briefly(&target, instance)?, QUICK).await.is_ok() {
             instances::set_address(self.0.store.pool(), instance.id, Some(address)).await?;
             self.note_ready(instance.id, Some(address));
         }
         Ok(())
+    }
+
+    /// The startup checks as they are asked of an instance that has long been up: without what only takes time.
+    fn briefly(&self, target: &Target, instance: &Instance) -> Result<Vec<Check>, RolloutError> {
+        let mut checks = Contract::of(&self.0.settings, target, &instance.process)?.startup;
+        checks.retain(|check| !matches!(check.question, Question::Uptime(_)) && !check.only_warns);
+        for check in &mut checks {
+            let at_once = Check::new(CheckKind::Startup, check.question.clone());
+            *check = Check { timeout: check.timeout.min(QUICK), ..at_once };
+        }
+        Ok(checks)
     }
 
     /// What an instance runs; `None` when its app or build is gone.

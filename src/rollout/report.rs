@@ -1,9 +1,10 @@
 //! Why an instance did not become healthy, in lines that a person can act on.
 
-use super::probe::{Probe, ProbeError};
-use super::{Rollouts, Target, spec};
+use super::health::Contract;
+use super::probe::{Failed, ProbeError};
+use super::{RolloutSettings, Rollouts, Target, spec};
 use crate::engine::{ExitStatus, ListeningPort};
-use crate::model::Instance;
+use crate::model::{Instance, Question};
 
 /// Lines of the instance's own output that a report quotes.
 const QUOTED_LINES: usize = 15;
@@ -15,22 +16,19 @@ impl Rollouts {
         target: &Target,
         instance: &Instance,
         container: &str,
-        probe: &Probe,
+        contract: &Contract,
         error: &ProbeError,
     ) -> Vec<String> {
         let name = instance.label();
         let mut lines = match error {
             ProbeError::Engine(error) => vec![format!("{name}: {error}")],
             ProbeError::Exited(status) => {
-                let until = match probe {
-                    Probe::Port(port) | Probe::Http { port, .. } => format!("it listened on port {port} (its $PORT)"),
-                    Probe::Running(settle) => format!("it had run for {} s", settle.as_secs()),
-                };
-                vec![format!("{name} {} before {until}", ended(*status, target, instance, self))]
+                let until = until(contract, spec::port(target));
+                vec![format!("{name} {} before {until}", ended(*status, &self.0.settings, target, instance))]
             }
-            ProbeError::TimedOut(last) => {
+            ProbeError::TimedOut(failed) => {
                 let ports = self.0.engine.listening_ports(container).await.unwrap_or_default();
-                timed_out(&name, probe, &ports, last, self.0.settings.boot_timeout.as_secs())
+                timed_out(&name, failed, spec::port(target), &ports)
             }
         };
         if matches!(error, ProbeError::Exited(_)) {
@@ -47,10 +45,24 @@ impl Rollouts {
     }
 }
 
-/// How a container ended, as the end of a sentence.
-fn ended(status: ExitStatus, target: &Target, instance: &Instance, rollouts: &Rollouts) -> String {
+/// What an instance ended before, by the first check that it had to pass.
+fn until(contract: &Contract, own_port: u16) -> String {
+    let port = |port: &Option<u16>| match port.unwrap_or(own_port) {
+        port if port == own_port => format!("it listened on port {port} (its $PORT)"),
+        port => format!("it listened on port {port}"),
+    };
+    match contract.startup.first().map(|check| &check.question) {
+        Some(Question::Http(question)) => port(&question.port),
+        Some(Question::Listening(asked)) => port(asked),
+        Some(Question::Uptime(time)) => format!("it had run for {} s", time.as_secs()),
+        Some(Question::Command(_)) | None => "it was healthy".to_owned(),
+    }
+}
+
+/// How a container ended, as the end of a sentence; running out of memory with the limit.
+pub(super) fn ended(status: ExitStatus, settings: &RolloutSettings, target: &Target, instance: &Instance) -> String {
     if status.out_of_memory {
-        let limit = spec::container(&rollouts.0.settings, target, instance).resources.memory_bytes.unwrap_or_default();
+        let limit = spec::memory(settings, target, &instance.process);
         return format!("ran out of memory (limit {} MiB; exit status {})", limit >> 20, status.code);
     }
     describe(status)
@@ -65,12 +77,22 @@ pub fn describe(status: ExitStatus) -> String {
     }
 }
 
-fn timed_out(name: &str, probe: &Probe, ports: &[ListeningPort], last: &str, limit: u64) -> Vec<String> {
-    let (Probe::Port(port) | Probe::Http { port, .. }) = probe else {
-        return vec![format!("{name} did not settle within {limit} s")];
+fn timed_out(name: &str, failed: &Failed, own_port: u16, ports: &[ListeningPort]) -> Vec<String> {
+    let Failed { check, last, limit } = failed;
+    let limit = limit.as_secs();
+    let port = match &check.question {
+        Question::Http(question) => question.port,
+        Question::Listening(port) => *port,
+        Question::Command(_) | Question::Uptime(_) => {
+            return vec![format!("{name} was not healthy within {limit} s: {check} {last}")];
+        }
     };
+    let port = port.unwrap_or(own_port);
+    if port != own_port && !ports.iter().any(|found| found.0.port() == port) {
+        return vec![format!("{name} did not listen on port {port} within {limit} s, which its check {check} asks")];
+    }
     let found = ports.iter().map(|port| port.0.to_string()).collect::<Vec<_>>().join(", ");
-    let on_port: Vec<&ListeningPort> = ports.iter().filter(|found| found.0.port() == *port).collect();
+    let on_port: Vec<&ListeningPort> = ports.iter().filter(|found| found.0.port() == port).collect();
     if ports.is_empty() {
         vec![
             format!("{name} did not listen on port {port} within {limit} s; it listens on no port"),
@@ -89,25 +111,37 @@ fn timed_out(name: &str, probe: &Probe, ports: &[ListeningPort], last: &str, lim
             format!("make it listen on 0.0.0.0:{port}"),
         ]
     } else {
-        vec![format!("{name} listens on port {port} but was not healthy within {limit} s; last answer: {last}")]
+        let asked = if matches!(check.question, Question::Http(_)) { format!("{check} ") } else { String::new() };
+        vec![format!("{name} listens on port {port} but was not healthy within {limit} s; last answer: {asked}{last}")]
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::model::{Check, CheckKind, HttpQuestion};
 
     #[test]
     fn says_what_was_expected_and_what_was_found() {
-        let check = |ports: &[&str], expect: &str| {
+        let about = |question: Question, ports: &[&str], expect: &str| {
             let ports: Vec<_> = ports.iter().map(|p| ListeningPort(p.parse().unwrap())).collect();
-            let lines = timed_out("web.1", &Probe::Port(5000), &ports, "refused", 60);
+            let check = Check::new(CheckKind::Startup, question);
+            let failed = Failed { check, last: "refused".to_owned(), limit: Duration::from_secs(60) };
+            let lines = timed_out("web.1", &failed, 5000, &ports);
             assert!(lines[0].contains(expect), "{lines:?}");
         };
+        let check = |ports: &[&str], expect: &str| about(Question::Listening(None), ports, expect);
         check(&[], "did not listen on port 5000 within 60 s; it listens on no port");
         check(&["0.0.0.0:9999"], "it listens on 0.0.0.0:9999");
         check(&["127.0.0.1:5000"], "nothing outside its container can reach");
         check(&["0.0.0.0:5000"], "last answer: refused");
+        let get = || Question::Http(HttpQuestion::get("/up"));
+        about(get(), &["0.0.0.0:5000"], "was not healthy within 60 s; last answer: GET /up refused");
+        about(get(), &[], "did not listen on port 5000");
+        about(Question::Listening(Some(81)), &["0.0.0.0:5000"], "port 81 within 60 s, which its check port 81 asks");
+        about(Question::Command(vec!["look".into()]), &[], "not healthy within 60 s: command 'look' refused");
     }
 
     #[test]

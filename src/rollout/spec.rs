@@ -1,6 +1,7 @@
 //! What an instance's container looks like.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{OneOff, RolloutSettings, Target};
 use crate::engine::{ContainerSpec, Labels, Resources, label};
@@ -33,6 +34,22 @@ pub fn port(target: &Target) -> u16 {
     target.build.port.unwrap_or(DEFAULT_PORT)
 }
 
+/// Where an instance takes requests; `None` for types that take none.
+pub fn address(target: &Target, process: &ProcessType, ip: Option<IpAddr>) -> Option<SocketAddr> {
+    ip.filter(|_| process.is_routed()).map(|ip| SocketAddr::new(ip, port(target)))
+}
+
+/// The memory limit of the instances of a process type, in bytes.
+pub fn memory(settings: &RolloutSettings, target: &Target, process: &ProcessType) -> i64 {
+    target.config.limits.memory_bytes(process.as_str()).unwrap_or(settings.instance_memory)
+}
+
+/// A command in a slug's container, with the environment that its entry point sets up.
+pub fn in_slug(words: &[String]) -> Vec<String> {
+    let quoted = words.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect::<Vec<_>>();
+    vec![SLUG_RUNNER.to_owned(), quoted.join(" ")]
+}
+
 /// Labels of everything that belongs to an app.
 pub fn app_labels(server_id: &str, app: &App) -> Labels {
     crate::engine::labels([
@@ -62,7 +79,7 @@ pub fn container(settings: &RolloutSettings, target: &Target, instance: &Instanc
         network: Some(app_network(target.app.id)),
         aliases: vec![process.to_owned()],
         resources: Resources {
-            memory_bytes: Some(limits.memory_bytes(process).unwrap_or(settings.instance_memory)),
+            memory_bytes: Some(memory(settings, target, &instance.process)),
             cpu_shares: limits.cpu_shares(process),
             pids: Some(settings.instance_pids),
         },
@@ -224,6 +241,12 @@ mod tests {
         check(&target, "", &["/bin/bash", "-c", " "]);
         let run_image = include_str!("../build/stack/run.Dockerfile");
         assert!(run_image.contains(&format!("ENTRYPOINT [\"{SLUG_RUNNER}\"]")));
+    }
+
+    #[test]
+    fn a_check_in_a_slug_is_one_argument_of_its_entry_point() {
+        let words = ["/app/check", "it's", "$HOME"].map(str::to_owned);
+        assert_eq!(in_slug(&words), [SLUG_RUNNER, r"'/app/check' 'it'\''s' '$HOME'"]);
     }
 
     #[test]

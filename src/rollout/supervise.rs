@@ -10,17 +10,13 @@ use futures_util::StreamExt;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::probe::{Probe, ProbeError};
-use super::report::describe;
-use super::{RolloutError, Rollouts, spec};
-use crate::engine::{Container, ContainerState, Labels, label};
+use super::liveness::{Liveness, Verdict};
+use super::report::{describe, ended};
+use super::{RolloutError, Rollouts};
+use crate::engine::{Container, ContainerState, ExitStatus, Labels, label};
 use crate::model::{AppName, Instance, InstanceId, InstanceState};
 use crate::store::{StoreError, apps, instances, operations, releases};
 
-/// Between two comparisons of wanted with actual.
-const PERIOD: Duration = Duration::from_secs(5);
-/// The first wait before a restart; each failure in a row doubles it.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// An instance that ran for so long has its failures forgotten.
@@ -41,13 +37,17 @@ struct Failing {
 #[derive(Default)]
 struct Watch {
     failing: HashMap<InstanceId, Failing>,
+    /// Instances that somebody is working on.
     busy: HashSet<InstanceId>,
+    /// Instances that are ended for failing their liveness checks.
+    sick: HashSet<InstanceId>,
     restarts: JoinSet<InstanceId>,
+    liveness: Liveness,
 }
 
-/// The wait after so many failures in a row: 1 s, 2 s, 4 s ... at most 60 s.
-fn wait_after(failures: u32) -> Duration {
-    FIRST_WAIT.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(LONGEST_WAIT)
+/// The wait after so many failures in a row, the first being 1 s: 1 s, 2 s, 4 s ... at most 60 s.
+fn wait_after(failures: u32, first: Duration) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(LONGEST_WAIT)
 }
 
 impl Rollouts {
@@ -75,13 +75,15 @@ impl Rollouts {
                     }
                     next_pass = Instant::now();
                 }
+                (instance, verdict) = watch.liveness.next() => self.judge(&mut watch, instance, verdict),
                 () = sleep_until(next_pass) => {
                     if let Err(error) = self.pass(&mut watch).await {
                         tracing::warn!(%error, "cannot compare wanted with actual instances");
                     }
                     let now = Instant::now();
                     let soonest = watch.failing.values().filter_map(|f| f.next_try).filter(|at| *at > now).min();
-                    next_pass = soonest.unwrap_or(now + PERIOD).min(now + PERIOD);
+                    let latest = now + self.0.settings.watch_period;
+                    next_pass = soonest.unwrap_or(latest).min(latest);
                 }
             }
         }
@@ -103,24 +105,62 @@ impl Rollouts {
         watch.failing.retain(|id, failing| {
             live.iter().any(|i| i.id == *id) && (failing.next_try.is_some() || failing.since.elapsed() < FORGIVEN_AFTER)
         });
+        let ids = live.iter().map(|i| i.id).collect();
+        watch.liveness.retain(&ids);
+        watch.sick.retain(|id| ids.contains(id));
         for instance in live {
             if watch.busy.contains(&instance.id) {
                 continue;
             }
             let container = by_instance.get(instance.id.to_string().as_str()).copied();
-            let is_running = container.is_some_and(|c| c.state == ContainerState::Running);
-            let is_due =
-                if is_running { !self.is_ready(&instance) } else { self.is_due(&instance, container, watch).await? };
+            let running = container.filter(|c| c.state == ContainerState::Running);
+            let is_due = match running {
+                Some(running) if self.is_ready(&instance) => {
+                    watch.liveness.watch(self, &instance, running);
+                    false
+                }
+                Some(_) => true,
+                None => self.is_due(&instance, container, watch).await?,
+            };
             if is_due {
                 watch.busy.insert(instance.id);
-                let (rollouts, running) = (self.clone(), container.filter(|_| is_running).cloned());
+                let (rollouts, running) = (self.clone(), running.cloned());
                 watch.restarts.spawn(async move { rollouts.restart(instance, running).await });
             }
         }
         Ok(())
     }
 
-    fn is_ready(&self, instance: &Instance) -> bool {
+    /// Acts on what watching an instance's health has come to.
+    fn judge(&self, watch: &mut Watch, instance: Instance, verdict: Verdict) {
+        match verdict {
+            Verdict::Nothing => {}
+            Verdict::Unknown(error) => {
+                tracing::warn!(instance.id = %instance.id, %error, "cannot watch the health of an instance yet");
+            }
+            Verdict::Sick(what) => {
+                // Whatever comes of it, the next pass watches what runs then.
+                watch.liveness.forget(instance.id);
+                if !watch.busy.insert(instance.id) {
+                    return;
+                }
+                watch.sick.insert(instance.id);
+                let text = format!("{} fails its liveness check {what}; replacing it", instance.label());
+                self.0.logs.note(instance.app_id, "supervisor", &text);
+                let rollouts = self.clone();
+                watch.restarts.spawn(async move {
+                    if let Err(error) = rollouts.end_sick(&instance).await {
+                        let text = format!("{} cannot be ended: {error}", instance.label());
+                        rollouts.0.logs.note(instance.app_id, "supervisor", &text);
+                    }
+                    instance.id
+                });
+            }
+        }
+    }
+
+    /// Whether an instance takes requests, if its type takes any.
+    pub fn is_ready(&self, instance: &Instance) -> bool {
         !instance.process.is_routed() || self.0.ready.lock().expect("no panic while held").contains_key(&instance.id)
     }
 
@@ -147,93 +187,52 @@ impl Rollouts {
             upstream.cut();
         }
         let failures = watch.failing.get(&instance.id).map_or(1, |failing| failing.failures + 1);
-        let wait = wait_after(failures);
+        let wait = wait_after(failures, self.0.settings.restart_wait);
         watch.failing.insert(instance.id, Failing { failures, next_try: Some(now + wait), since: now });
         let how = match container.map(|c| &c.state) {
-            Some(ContainerState::Exited(status)) => describe(*status),
+            _ if watch.sick.remove(&instance.id) => "was ended for failing its liveness check".to_owned(),
+            Some(ContainerState::Exited(status)) => self.how(*status, instance).await,
             Some(_) => "was never started".to_owned(),
             None => "has no container any more".to_owned(),
         };
-        let text = format!("{} {how}; starting it again in {} s", instance.label(), wait.as_secs());
+        let row = if failures > 1 { format!(" (failure {failures} in a row)") } else { String::new() };
+        let text = format!("{} {how}; starting it again in {} s{row}", instance.label(), wait.as_secs());
         self.0.logs.note(instance.app_id, "supervisor", &text);
         Ok(false)
+    }
+
+    /// How an instance ended; running out of memory with its limit.
+    async fn how(&self, status: ExitStatus, instance: &Instance) -> String {
+        if status.out_of_memory
+            && let Ok(Some(target)) = self.target_of(instance).await
+        {
+            return ended(status, &self.0.settings, &target, instance);
+        }
+        describe(status)
     }
 
     async fn table_name(&self, instance: &Instance) -> Result<Option<AppName>, RolloutError> {
         Ok(apps::by_id(self.0.store.pool(), instance.app_id).await?.map(|app| app.name))
     }
 
-    /// Brings one instance back: a running container is only verified, anything else makes way for a fresh one.
-    async fn restart(&self, instance: Instance, running: Option<Container>) -> InstanceId {
-        let work = self.try_restart(&instance, running);
-        let done = tokio::select! {
-            () = self.0.stop.cancelled() => Ok(()),
-            done = work => done,
-        };
-        if let Err(error) = done {
-            self.0.logs.note(
-                instance.app_id,
-                "supervisor",
-                &format!("{} cannot be started: {error}", instance.label()),
-            );
-        }
-        instance.id
-    }
-
-    async fn try_restart(&self, instance: &Instance, running: Option<Container>) -> anyhow::Result<()> {
-        let Some(target) = self.target_of(instance).await? else { return Ok(()) };
-        let container = match running {
-            Some(container) => container,
-            None => {
-                self.stop_instance(instance.id).await?;
-                let labels = spec::app_labels(&self.0.settings.server_id, &target.app);
-                self.0.engine.ensure_network(&spec::app_network(target.app.id), &labels).await?;
-                self.start_instance(&target, instance).await?
-            }
-        };
-        let probe = Probe::of(&self.0.settings, &target, &instance.process);
-        let limit = self.0.settings.boot_timeout;
-        let healthy = probe.until_healthy(&*self.0.engine, &container.id, container.ip, limit).await;
-        match instances::get(self.0.store.pool(), instance.id).await? {
-            Some(now) if now.state == InstanceState::Live => {}
-            // It was let go while it was being brought back; whoever let it go may have looked before it existed.
-            _ => return Ok(self.0.engine.remove_container(&container.id).await?),
-        }
-        match healthy {
-            Ok(()) => {
-                let address = probe.address(container.ip);
-                instances::set_address(self.0.store.pool(), instance.id, address).await?;
-                self.note_ready(instance.id, address);
-                self.publish(&target.app).await?;
-                self.0.logs.note(instance.app_id, "supervisor", &format!("{} is up", instance.label()));
-            }
-            Err(ProbeError::Exited(_)) => {}
-            Err(ProbeError::Engine(error)) => return Err(error.into()),
-            Err(ProbeError::TimedOut(last)) => {
-                // A process that runs but does not answer is as good as dead: the next pass counts it and waits longer.
-                self.0.logs.note(
-                    instance.app_id,
-                    "supervisor",
-                    &format!("{} does not answer: {last}", instance.label()),
-                );
-                self.0.engine.stop_container(&container.id, self.0.settings.stop_grace).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes what operations that are over left planned, and ends what they left draining.
+    /// Removes what operations that are over left planned, brings back what they left parked, and ends what they left
+    /// draining.
     async fn settle_left_behind(&self) -> Result<(), RolloutError> {
         let store = &self.0.store;
         let planned = instances::in_state(store.pool(), InstanceState::Planned).await?;
+        let parked = instances::in_state(store.pool(), InstanceState::Parked).await?;
         let draining = instances::in_state(store.pool(), InstanceState::Draining).await?;
-        if planned.is_empty() && draining.is_empty() {
+        if planned.is_empty() && parked.is_empty() && draining.is_empty() {
             return Ok(());
         }
         // Read after the rows: an operation that is not live now cannot be the one that is working on them.
         let live = operations::live(store.pool()).await?;
         for instance in planned.iter().filter(|i| !live.iter().any(|o| o.id == i.operation_id)) {
+            let served = self.0.admitted.lock().expect("no panic while held").contains(&instance.id);
             self.remove_instance(instance.id).await?;
+            if served && let Some(app) = apps::by_id(store.pool(), instance.app_id).await? {
+                self.publish(&app).await?;
+            }
             // The release could not go while its instances referred to it; the last of them takes it along.
             if let Err(error) = releases::delete_if_pending(store.pool(), instance.release_id).await
                 && !matches!(error, StoreError::Dangling)
@@ -241,7 +240,12 @@ impl Rollouts {
                 return Err(error.into());
             }
         }
-        for instance in draining.iter().filter(|i| !live.iter().any(|o| o.app_id == i.app_id)) {
+        let is_left = |i: &&Instance| !live.iter().any(|o| o.app_id == i.app_id);
+        for instance in parked.iter().filter(is_left) {
+            // Only now: with nothing new left of its app, it runs once.
+            instances::set_state(store.pool(), instance.id, InstanceState::Live).await?;
+        }
+        for instance in draining.iter().filter(is_left) {
             if let Some(app) = apps::by_id(store.pool(), instance.app_id).await? {
                 self.drain(&app, std::slice::from_ref(instance), &|_| {}).await;
             }
@@ -256,7 +260,8 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_longest() {
-        let seconds: Vec<u64> = [1, 2, 3, 6, 7, 40].map(|failures| wait_after(failures).as_secs()).to_vec();
+        let seconds: Vec<u64> =
+            [1, 2, 3, 6, 7, 40].map(|failures| wait_after(failures, Duration::from_secs(1)).as_secs()).to_vec();
         assert_eq!(seconds, [1, 2, 4, 32, 60, 60]);
     }
 }

@@ -5,12 +5,27 @@ use std::time::Duration;
 
 use super::plan::Plan;
 use super::{RolloutError, Rollouts, Target};
-use crate::model::{App, Formation, InstanceId, InstanceState, Step};
+use crate::model::{App, Formation, Instance, InstanceId, InstanceState, Step};
 use crate::store::{Journal, Page, StoreError, apps, domains, formations, instances, releases};
 
 impl Rollouts {
+    /// Records that all is healthy, then switches. A step that cannot be recorded is a failure before the switch.
+    pub(super) async fn step_and_switch(
+        &self,
+        journal: &mut Journal,
+        target: &Target,
+        formation: &Formation,
+        plan: &Plan,
+    ) -> Result<(), RolloutError> {
+        journal.step(Step::Switch).await?;
+        self.switch(journal, target, formation, plan).await?;
+        let mut admitted = self.0.admitted.lock().expect("no panic while held");
+        admitted.retain(|id| !plan.start.iter().any(|instance| instance.id == *id));
+        Ok(())
+    }
+
     /// The point of no return: release, formation, new and old instances and the operation's step, all or nothing.
-    pub(super) async fn switch(
+    async fn switch(
         &self,
         journal: &mut Journal,
         target: &Target,
@@ -44,15 +59,23 @@ impl Rollouts {
         self.0.ready.lock().expect("no panic while held").remove(&instance);
     }
 
-    /// Sends the app's requests to its live instances that were seen to answer, and to nothing else.
+    /// Sends the app's requests to its live instances that were seen to answer, to those of a rolling rollout that were
+    /// admitted, and to nothing else.
     pub(super) async fn publish(&self, app: &App) -> Result<(), StoreError> {
         let _publishing = self.0.publishing.lock().await;
         let wanted = instances::of_app(self.0.store.pool(), app.id).await?;
         let upstreams = {
             let ready = self.0.ready.lock().expect("no panic while held");
+            let admitted = self.0.admitted.lock().expect("no panic while held");
+            let serves = |i: &&Instance| match i.state {
+                InstanceState::Live => true,
+                InstanceState::Planned => admitted.contains(&i.id),
+                InstanceState::Parked | InstanceState::Draining => false,
+            };
             wanted
                 .iter()
-                .filter(|i| i.state == InstanceState::Live && i.process.is_routed())
+                .filter(|i| i.process.is_routed())
+                .filter(serves)
                 .filter_map(|i| ready.get(&i.id).map(|address| (i.id, *address)))
                 .collect()
         };

@@ -40,6 +40,10 @@ use listeners::Listeners;
 const SLUG_BYTES: u64 = 500 << 20;
 /// How long an instance without a port must stay up to count as healthy.
 const SETTLE: Duration = Duration::from_secs(2);
+/// Between two comparisons of wanted with actual instances.
+const WATCH_PERIOD: Duration = Duration::from_secs(5);
+/// The first wait before a dead instance is started again.
+const RESTART_WAIT: Duration = Duration::from_secs(1);
 /// What pushes left in repositories goes at the start when it is so old: a git that outlived a killed server is still
 /// finishing for a moment.
 const SWEPT_AGE: Duration = Duration::from_secs(10);
@@ -229,10 +233,13 @@ fn rollout_settings(config: &Config, server_id: &str) -> RolloutSettings {
         boot_timeout: config.boot_timeout,
         settle: SETTLE,
         drain_timeout: config.drain_timeout,
+        upgrade_grace: config.websocket_grace,
         stop_grace: config.stop_grace,
         instance_memory: config.instance_memory_bytes,
         instance_pids: config.instance_pids,
         run_timeout: config.run_timeout,
+        watch_period: WATCH_PERIOD,
+        restart_wait: RESTART_WAIT,
     }
 }
 

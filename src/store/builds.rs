@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 
 use super::rows::{integer, maybe_text, narrow, parsed, text, time};
 use super::{Page, StoreError};
-use crate::model::{AppId, Build, BuildId, BuildKind, BuildStatus, Procfile, Timestamp, UserId};
+use crate::model::{AppId, Build, BuildHealth, BuildId, BuildKind, BuildStatus, Procfile, Timestamp, UserId};
 
 const SELECT: &str = "SELECT builds.*, users.username AS owner FROM builds JOIN users ON users.id = builds.owner_id";
 
@@ -41,6 +41,8 @@ pub struct BuildResult {
     pub procfile: Procfile,
     /// The single declared port.
     pub port: Option<u16>,
+    /// What it says of the health of its instances.
+    pub health: BuildHealth,
 }
 
 fn build(row: &AnyRow) -> Result<Build, StoreError> {
@@ -62,6 +64,12 @@ fn build(row: &AnyRow) -> Result<Build, StoreError> {
         procfile: serde_json::from_str(&procfile)
             .map_err(|_| StoreError::Corrupt { column: "procfile", value: procfile })?,
         port: port.is_some().then(|| narrow(row, "port")).transpose()?,
+        health: match maybe_text(row, "health")? {
+            None => BuildHealth::default(),
+            Some(health) => {
+                serde_json::from_str(&health).map_err(|_| StoreError::Corrupt { column: "health", value: health })?
+            }
+        },
         created_at: time(row, "created_at")?,
         updated_at: time(row, "updated_at")?,
     })
@@ -92,7 +100,7 @@ pub async fn insert<'c>(executor: impl AnyExecutor<'c>, id: BuildId, new: &NewBu
 pub async fn succeed<'c>(executor: impl AnyExecutor<'c>, id: BuildId, result: &BuildResult) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE builds SET status = $2, engine_image = $3, fingerprint = $4, slug = $5, procfile = $6, port = $7, \
-         updated_at = $8 WHERE id = $1",
+         updated_at = $8, health = $9 WHERE id = $1",
     )
     .bind(id.to_string())
     .bind(BuildStatus::Succeeded.as_str())
@@ -102,6 +110,7 @@ pub async fn succeed<'c>(executor: impl AnyExecutor<'c>, id: BuildId, result: &B
     .bind(serde_json::to_string(&result.procfile).expect("a Procfile is JSON"))
     .bind(result.port.map(i64::from))
     .bind(Timestamp::now().millis())
+    .bind((!result.health.is_empty()).then(|| serde_json::to_string(&result.health).expect("health is JSON")))
     .execute(executor)
     .await?;
     Ok(())

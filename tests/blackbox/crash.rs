@@ -27,14 +27,14 @@ fn releases(pages: &[Value]) -> Vec<&str> {
 }
 
 /// Restarts the server so that the next operation stops for ever behind `place`.
-async fn pause_after(server: &Slipway, place: &str) {
+pub async fn pause_after(server: &Slipway, place: &str) {
     server.stop().await;
     server.restart_with(Options::default().pause_after(place)).await;
 }
 
 /// Starts the server as usual after it was killed, and waits until the app serves `release` through the router and nothing
 /// of the interrupted operation is left.
-async fn recover(app: &App<'_>, release: &str) -> Value {
+pub async fn recover(app: &App<'_>, release: &str) -> Value {
     let server = app.user.server;
     server.restart_with(Options::default()).await;
     let page = app.until_page("release", release).await;

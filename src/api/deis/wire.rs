@@ -310,6 +310,8 @@ pub(super) struct Version {
 enum ContainerState {
     /// Runs.
     Up,
+    /// Runs, and has yet to show that it is healthy; or makes way for a deploy.
+    Down,
     /// Made and not started yet.
     Created,
     /// Ended by itself or was killed; it is started again.
@@ -352,6 +354,7 @@ impl Container {
             num: instance.number,
             state: match view.condition {
                 Condition::Up => ContainerState::Up,
+                Condition::Starting | Condition::Parked => ContainerState::Down,
                 Condition::Created => ContainerState::Created,
                 Condition::Crashed => ContainerState::Crashed,
                 Condition::Missing => ContainerState::Destroyed,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::auth::DockerCredentials;
-use bollard::models::{CreateImageInfo, ImageInspect};
+use bollard::models::{CreateImageInfo, HealthConfig, ImageInspect};
 use bollard::query_parameters::{
     CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
 };
@@ -14,6 +14,7 @@ use super::act::Act;
 use super::transfer::Upload;
 use super::{CALL_LIMIT, Docker, TRANSFER_LIMIT, label_filter, unless_gone};
 use crate::engine::{ByteStream, EngineError, Image, Labels, LineSink, RegistryLogin};
+use crate::model::{Check, health};
 
 /// A pull that says nothing for this long has stalled.
 const PULL_SILENCE: Duration = Duration::from_secs(300);
@@ -122,7 +123,29 @@ fn image(found: ImageInspect) -> Image {
         labels: config.labels.unwrap_or_default().into_iter().collect(),
         size_bytes: found.size.unwrap_or_default(),
         layers: found.root_fs.and_then(|root| root.layers).unwrap_or_default(),
+        health: config.healthcheck.map(healthcheck).unwrap_or_default(),
     }
+}
+
+/// What a `HEALTHCHECK` asks for; nothing for `HEALTHCHECK NONE`. What it leaves open has the engine's defaults.
+fn healthcheck(found: HealthConfig) -> Vec<Check> {
+    let words: Vec<String> = match found.test.as_deref() {
+        Some([kind, words @ ..]) if kind == "CMD" && !words.is_empty() => words.to_vec(),
+        Some([kind, text]) if kind == "CMD-SHELL" => vec!["/bin/sh".to_owned(), "-c".to_owned(), text.clone()],
+        _ => return Vec::new(),
+    };
+    let time = |nanos: Option<i64>, default: Duration| match nanos.and_then(|nanos| u64::try_from(nanos).ok()) {
+        None | Some(0) => default,
+        Some(nanos) => Duration::from_nanos(nanos),
+    };
+    let retries = found.retries.and_then(|retries| u32::try_from(retries).ok()).filter(|retries| *retries > 0);
+    health::of_image(
+        &words,
+        time(found.interval, Duration::from_secs(30)),
+        time(found.timeout, Duration::from_secs(30)),
+        time(found.start_period, Duration::ZERO),
+        retries.unwrap_or(3),
+    )
 }
 
 /// The port of `5000/tcp`; without a protocol it is TCP.
@@ -163,6 +186,25 @@ mod tests {
         assert_eq!(split_reference("localhost:5000/blog:v3"), ("localhost:5000/blog", "v3"));
         assert_eq!(with_tag("debian"), "debian:latest");
         assert_eq!(with_tag("debian@sha256:abc"), "debian@sha256:abc");
+    }
+
+    #[test]
+    fn a_healthcheck_has_the_engines_defaults() {
+        let of = |test: &[&str]| {
+            healthcheck(HealthConfig {
+                test: Some(test.iter().map(|&word| word.to_owned()).collect()),
+                retries: Some(0),
+                start_period: Some(5_000_000_000),
+                ..HealthConfig::default()
+            })
+        };
+        assert_eq!(of(&["NONE"]), []);
+        assert_eq!(of(&[]), []);
+        let [startup, liveness] = &of(&["CMD", "check", "-v"])[..] else { panic!("not two checks") };
+        assert_eq!(startup.to_string(), "command 'check -v'");
+        assert_eq!((startup.at_least.as_secs(), startup.timeout.as_secs()), (5, 30));
+        assert_eq!((liveness.attempts, liveness.interval.as_secs()), (3, 30));
+        assert_eq!(of(&["CMD-SHELL", "exit 0"])[0].to_string(), "command '/bin/sh -c exit 0'");
     }
 
     #[test]

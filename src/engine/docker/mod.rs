@@ -4,6 +4,7 @@ mod act;
 mod build;
 mod build_output;
 mod containers;
+mod exec;
 mod images;
 mod limits;
 mod lines;
@@ -25,8 +26,8 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 use super::{
-    ByteStream, Container, ContainerEvent, ContainerLog, ContainerSpec, Engine, EngineError, EngineInfo, ExitStatus,
-    Image, ImageBuild, Labels, LineSink, ListeningPort, RegistryLogin, Resources, Volume,
+    ByteStream, Container, ContainerEvent, ContainerLog, ContainerSpec, Engine, EngineError, EngineInfo, Executed,
+    ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, RegistryLogin, Resources, Volume,
 };
 use act::Act;
 use session::EngineAddress;
@@ -110,10 +111,18 @@ impl Docker {
             has_buildkit: self.has_buildkit,
             cpus: info.ncpu.unwrap_or_default(),
             memory_bytes: info.mem_total.unwrap_or_default(),
+            memory_available_bytes: if self.socket.is_some() { memory_available().await } else { None },
             root_dir: info.docker_root_dir.unwrap_or_default(),
             node_labels: info.labels.unwrap_or_default().iter().map(|label| pair(label)).collect(),
         })
     }
+}
+
+/// What the kernel could give to new processes without swapping, in bytes.
+async fn memory_available() -> Option<i64> {
+    let text = tokio::fs::read_to_string("/proc/meminfo").await.ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<i64>().ok()?.checked_mul(1024)
 }
 
 /// A node label as the engine prints it: `name=value`, or a name alone.
@@ -225,6 +234,10 @@ impl Engine for Docker {
 
     async fn attach(&self, container: &str) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
         self.raw_output(container).await
+    }
+
+    async fn exec(&self, container: &str, command: &[String], limit: Duration) -> Result<Executed, EngineError> {
+        self.execute(container, command, limit).await
     }
 
     async fn wait_container(&self, container: &str) -> Result<ExitStatus, EngineError> {

@@ -10,7 +10,7 @@ mod verbs;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::TryStreamExt;
@@ -19,8 +19,8 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 
 use super::{
-    ByteStream, Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, EngineError, ExitStatus, Image,
-    Labels, LogOutput,
+    ByteStream, Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, EngineError, Executed,
+    ExitStatus, Image, Labels, LogOutput,
 };
 
 /// What containers of an image do once started.
@@ -28,8 +28,11 @@ use super::{
 struct Behaviour {
     /// Ends at once with this status; runs on when `None`.
     exit: Option<ExitStatus>,
-    /// Answers HTTP on the port in `PORT` (5000 without one) with its own name.
+    /// Answers HTTP on the port in `PORT` (5000 without one), with status 200 and its own name unless told otherwise.
     serves: bool,
+    answer: Option<(u16, String)>,
+    /// What every command in a running container comes to.
+    executed: Option<Executed>,
     output: Vec<String>,
     /// Files that there are without an upload.
     files: Vec<String>,
@@ -43,7 +46,13 @@ enum Fault {
         first: usize,
         count: usize,
     },
-    Hang,
+    Hang {
+        first: usize,
+    },
+    /// The call of this number is done, and yet fails.
+    Lie {
+        nth: usize,
+    },
 }
 
 struct Entry {
@@ -55,6 +64,7 @@ struct Entry {
     /// The server of one that serves; it ends with this.
     server: JoinSet<()>,
     listens: Option<SocketAddr>,
+    answer: Arc<Mutex<(u16, String)>>,
 }
 
 #[derive(Default)]
@@ -67,6 +77,10 @@ struct World {
     faults: BTreeMap<String, Fault>,
     calls: BTreeMap<String, usize>,
     node_labels: Labels,
+    memory_available: Option<i64>,
+    tells_twice: bool,
+    /// Most containers that ran at once, since that was last asked.
+    most_running: usize,
     next_id: u64,
 }
 
@@ -126,6 +140,33 @@ impl Memory {
         self.behave(image, |it| it.serves = true);
     }
 
+    /// Containers of the image that are started from now on answer so.
+    pub fn answer_on_start(&self, image: &str, status: u16, body: &str) {
+        self.behave(image, |it| it.answer = Some((status, body.to_owned())));
+    }
+
+    /// A container answers so from now on.
+    pub fn answer(&self, container: &str, status: u16, body: &str) {
+        let answer = self.world().entry(container).map(|entry| Arc::clone(&entry.answer));
+        *answer.expect("the container exists").lock().unwrap_or_else(PoisonError::into_inner) =
+            (status, body.to_owned());
+    }
+
+    /// Commands in containers of the image end so from now on.
+    pub fn execute_as(&self, image: &str, status: i64, output: &str) {
+        self.behave(image, |it| it.executed = Some(Executed { status, output: output.to_owned() }));
+    }
+
+    /// New containers could have so much memory.
+    pub fn has_memory(&self, bytes: i64) {
+        self.world().memory_available = Some(bytes);
+    }
+
+    /// Every event is told twice from now on.
+    pub fn tell_twice(&self) {
+        self.world().tells_twice = true;
+    }
+
     /// Containers of the image say these lines when started.
     pub fn say_on_start(&self, image: &str, lines: &[&str]) {
         self.behave(image, |it| it.output = lines.iter().map(|&line| line.to_owned()).collect());
@@ -147,9 +188,19 @@ impl Memory {
         self.world().faults.insert(verb.to_owned(), Fault::Fail { first: nth, count: usize::MAX });
     }
 
+    /// The `nth` call of `verb` in all (the first is 1) is done, and yet says that it failed.
+    pub fn lie_at(&self, verb: &str, nth: usize) {
+        self.world().faults.insert(verb.to_owned(), Fault::Lie { nth });
+    }
+
     /// `verb` never answers.
     pub fn hang(&self, verb: &str) {
-        self.world().faults.insert(verb.to_owned(), Fault::Hang);
+        self.hang_from(verb, 1);
+    }
+
+    /// From its `nth` call in all (the first is 1), `verb` never answers.
+    pub fn hang_from(&self, verb: &str, nth: usize) {
+        self.world().faults.insert(verb.to_owned(), Fault::Hang { first: nth });
     }
 
     /// Every verb works again. Calls that hang go on hanging.
@@ -181,6 +232,12 @@ impl Memory {
         let mut names = all.filter(|it| it.state == ContainerState::Running).map(|it| it.name).collect::<Vec<_>>();
         names.sort();
         names
+    }
+
+    /// Most containers that ran at once since this was last called; it begins anew with those that run now.
+    pub fn most_running(&self) -> usize {
+        let now = self.running_now().len();
+        std::mem::replace(&mut self.world().most_running, now)
     }
 
     /// References of all images, sorted.
@@ -215,24 +272,36 @@ impl Memory {
             let number = *calls;
             world.faults.get(verb).copied().filter(|fault| match *fault {
                 Fault::Fail { first, count } => number >= first && number - first < count,
-                Fault::Hang => true,
+                Fault::Hang { first } => number >= first,
+                Fault::Lie { .. } => false,
             })
         };
         match fault {
-            None => Ok(()),
-            Some(Fault::Hang) => std::future::pending().await,
-            Some(Fault::Fail { .. }) => {
-                Err(EngineError::Refused { action: verb.to_owned(), message: "the test wants it to fail".to_owned() })
-            }
+            None | Some(Fault::Lie { .. }) => Ok(()),
+            Some(Fault::Hang { .. }) => std::future::pending().await,
+            Some(Fault::Fail { .. }) => Err(unwanted(verb)),
         }
+    }
+
+    /// Ends a call that was done, unless it is to lie about it.
+    fn leave(&self, verb: &str) -> Result<(), EngineError> {
+        let world = self.world();
+        let lies = matches!(world.faults.get(verb), Some(Fault::Lie { nth }) if world.calls.get(verb) == Some(nth));
+        if lies { Err(unwanted(verb)) } else { Ok(()) }
     }
 
     /// Wakes whoever waits, and tells of the event. Nobody may be listening.
     fn tell(&self, container: &str, action: &str) {
-        if let Ok(entry) = self.world().entry(container) {
+        let mut world = self.world();
+        let times = if world.tells_twice { 2 } else { 1 };
+        if let Ok(entry) = world.entry(container) {
             let (container, labels) = (entry.container.id.clone(), entry.container.labels.clone());
-            let _ = self.events.send(ContainerEvent { container, action: action.to_owned(), labels });
+            let event = ContainerEvent { container, action: action.to_owned(), labels };
+            for _ in 0..times {
+                let _ = self.events.send(event.clone());
+            }
         }
+        drop(world);
         self.changes.send_replace(());
     }
 }
@@ -243,7 +312,7 @@ impl World {
         let id = format!("sha256:{:064x}", self.next_id);
         let layers = vec![id.clone()];
         let tags = vec![reference.to_owned()];
-        let image = Image { id, tags, digests: Vec::new(), ports, labels, size_bytes: 1, layers };
+        let image = Image { id, tags, digests: Vec::new(), ports, labels, size_bytes: 1, layers, health: Vec::new() };
         self.images.insert(reference.to_owned(), (image.clone(), behaviour));
         image
     }
@@ -280,15 +349,14 @@ impl Entry {
         listener.set_nonblocking(true).unwrap();
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
         self.listens = Some(SocketAddr::new(ip, port));
-        let answer = format!(
-            "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{}",
-            self.spec.name.len(),
-            self.spec.name
-        );
+        let answers = Arc::clone(&self.answer);
         self.server.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((mut connection, _)) = listener.accept().await {
-                let answer = answer.clone();
+                let (status, body) = answers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let length = body.len();
+                let answer =
+                    format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
                 connections.spawn(async move {
                     // One read holds the head of any request a test sends; a probe sends nothing at all.
                     if connection.read(&mut [0; 8192]).await.is_ok_and(|count| count > 0) {
@@ -298,6 +366,10 @@ impl Entry {
             }
         });
     }
+}
+
+fn unwanted(verb: &str) -> EngineError {
+    EngineError::Refused { action: verb.to_owned(), message: "the test wants it to fail".to_owned() }
 }
 
 fn missing(kind: &str, name: &str) -> EngineError {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,8 +14,8 @@ use tokio::task::JoinSet;
 use super::{Behaviour, Entry, Memory, collect, matches, missing, next_ip};
 use crate::engine::{
     ByteStream, Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, Engine, EngineError,
-    EngineInfo, ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, RegistryLogin, Resources, Volume,
-    byte_stream, label,
+    EngineInfo, Executed, ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, RegistryLogin, Resources,
+    Volume, byte_stream, label,
 };
 use crate::model::Timestamp;
 
@@ -28,6 +29,7 @@ impl Engine for Memory {
             has_buildkit: true,
             cpus: 2,
             memory_bytes: 8 << 30,
+            memory_available_bytes: self.world().memory_available,
             root_dir: "/nowhere".to_owned(),
             node_labels: self.world().node_labels.clone(),
         })
@@ -127,8 +129,11 @@ impl Engine for Memory {
             uploads: BTreeMap::new(),
             server: JoinSet::new(),
             listens: None,
+            answer: Arc::new(Mutex::new((200, spec.name.clone()))),
         };
         world.containers.insert(id.clone(), entry);
+        drop(world);
+        self.leave("create_container")?;
         Ok(id)
     }
 
@@ -185,19 +190,25 @@ impl Engine for Memory {
             entry.container.state = ContainerState::Running;
             let ip = next_ip();
             entry.container.ip = Some(ip);
+            if let Some(answer) = behaviour.answer {
+                entry.answer = Arc::new(Mutex::new(answer));
+            }
             behaviour.output.iter().for_each(|line| entry.say(line));
             match behaviour.exit {
                 Some(status) => entry.end(status),
                 None if behaviour.serves => entry.serve(ip),
                 None => {}
             }
-            behaviour.exit.is_some()
+            let ended = behaviour.exit.is_some();
+            let running = world.containers.values().filter(|it| it.container.state == ContainerState::Running).count();
+            world.most_running = world.most_running.max(running);
+            ended
         };
         self.tell(container, "start");
         if ended {
             self.tell(container, "die");
         }
-        Ok(())
+        self.leave("start_container")
     }
 
     async fn stop_container(&self, container: &str, _grace: Duration) -> Result<(), EngineError> {
@@ -212,7 +223,7 @@ impl Engine for Memory {
         if stopped {
             self.tell(container, "die");
         }
-        Ok(())
+        self.leave("stop_container")
     }
 
     async fn remove_container(&self, container: &str) -> Result<(), EngineError> {
@@ -221,7 +232,7 @@ impl Engine for Memory {
         self.tell(&id, "destroy");
         self.world().containers.remove(&id);
         self.changes.send_replace(());
-        Ok(())
+        self.leave("remove_container")
     }
 
     async fn attach(&self, container: &str) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
@@ -246,6 +257,22 @@ impl Engine for Memory {
             Ok(Bytes::new())
         });
         Ok(stream::iter(said).map(|line| Ok(Bytes::from(line))).chain(until_end).boxed())
+    }
+
+    async fn exec(&self, container: &str, _command: &[String], _limit: Duration) -> Result<Executed, EngineError> {
+        self.enter("exec").await?;
+        let mut world = self.world();
+        let entry = world.entry(container)?;
+        let image = entry.spec.image.clone();
+        if entry.container.state != ContainerState::Running {
+            let message = "the container is not running".to_owned();
+            return Err(EngineError::Refused {
+                action: format!("running a command in container {container}"),
+                message,
+            });
+        }
+        let executed = world.image(&image)?.1.executed.clone();
+        Ok(executed.unwrap_or_else(|| Executed { status: 0, output: String::new() }))
     }
 
     async fn wait_container(&self, container: &str) -> Result<ExitStatus, EngineError> {

@@ -196,6 +196,14 @@ impl Engine for Handle {
     async fn attach(&self, _: &str) -> Result<BoxStream<'static, Result<bytes::Bytes, EngineError>>, EngineError> {
         refuse()
     }
+    async fn exec(
+        &self,
+        _: &str,
+        _: &[String],
+        _: std::time::Duration,
+    ) -> Result<crate::engine::Executed, EngineError> {
+        refuse()
+    }
     async fn wait_container(&self, _: &str) -> Result<ExitStatus, EngineError> {
         refuse()
     }

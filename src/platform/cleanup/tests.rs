@@ -82,7 +82,14 @@ impl World {
             self.write_slug(slug);
         }
         let (procfile, port) = (Procfile::default(), None);
-        let result = BuildResult { engine_image: name.clone(), fingerprint: None, slug, procfile, port };
+        let result = BuildResult {
+            engine_image: name.clone(),
+            fingerprint: None,
+            slug,
+            procfile,
+            port,
+            health: Default::default(),
+        };
         builds::succeed(pool, id, &result).await.unwrap();
         let marks = if kind == BuildKind::Image { Labels::new() } else { marks(app, id) };
         self.engine.add_labelled_image(&name, marks, None);
@@ -467,6 +474,7 @@ fn an_image_takes_what_it_adds_to_the_one_below() {
         labels: labels([(label::SERVER, OURS), (label::BUILD, id)]),
         size_bytes,
         layers: layers.iter().map(|&layer| layer.to_owned()).collect(),
+        health: Vec::new(),
     };
     let facts = facts::Facts {
         server_id: OURS.to_owned(),

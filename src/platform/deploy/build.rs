@@ -6,7 +6,8 @@ use super::super::operations::{Live, Progress};
 use super::super::{Error, Platform};
 use super::SourceRequest;
 use crate::build::{BuildRequest, Plan};
-use crate::model::{Build, BuildId, Config};
+use crate::engine::Image;
+use crate::model::{Build, BuildHealth, BuildId, Config};
 use crate::store::build_records::{self, Yield};
 use crate::store::builds::{self, BuildResult, NewBuild};
 
@@ -48,9 +49,11 @@ impl Platform {
         };
         builds::insert(store.pool(), id, &new).await?;
         let may_reuse = !(deploy.no_cache || deploy.redeploy);
-        let (result, reused) = self.image_for(&request, plan, may_reuse, out).await?;
+        let (mut result, reused) = self.image_for(&request, plan, may_reuse, out).await?;
+        let image = self.0.engine.image(&result.engine_image).await?;
+        result.health = BuildHealth { app: plan.app_json.healthchecks.clone(), image: image.health.clone() };
         builds::succeed(store.pool(), id, &result).await?;
-        self.record_image(id, &result.engine_image, reused).await?;
+        self.record_image(id, image, reused).await?;
         let build = builds::get(store.pool(), id).await?;
         build.ok_or_else(|| Error::NotFound(format!("build {id}")))
     }
@@ -75,6 +78,7 @@ impl Platform {
                 slug: earlier.slug,
                 procfile: earlier.procfile,
                 port: earlier.port,
+                health: earlier.health,
             };
             return Ok((result, Some(earlier.id)));
         }
@@ -85,6 +89,7 @@ impl Platform {
             slug: built.slug,
             procfile: built.procfile,
             port: built.port,
+            health: BuildHealth::default(),
         };
         Ok((result, None))
     }
@@ -93,10 +98,9 @@ impl Platform {
     pub(in crate::platform) async fn record_image(
         &self,
         id: BuildId,
-        engine_image: &str,
+        image: Image,
         reused: Option<BuildId>,
     ) -> Result<(), Error> {
-        let image = self.0.engine.image(engine_image).await?;
         // The registry's digest names the image for everybody, the engine's id names it here.
         let of_registry = image.digests.first().and_then(|name| name.rsplit_once('@'));
         let digest = of_registry.map_or(image.id, |(_, digest)| digest.to_owned());

@@ -26,6 +26,14 @@ async fn build(db: &Database, app: &App) -> BuildId {
     id
 }
 
+/// A check in `app.json` and one of the image.
+fn health() -> BuildHealth {
+    let check = |kind, question| vec![Check::new(kind, question)];
+    let app = check(CheckKind::Liveness, Question::Http(HttpQuestion::get("/up")));
+    let image = check(CheckKind::Startup, Question::Command(vec!["look".to_owned(), "it's \"x\"".to_owned()]));
+    BuildHealth { app: [("web".parse().unwrap(), app)].into(), image }
+}
+
 fn result(fingerprint: &str) -> builds::BuildResult {
     builds::BuildResult {
         engine_image: "slipway/hello:1".to_owned(),
@@ -33,6 +41,7 @@ fn result(fingerprint: &str) -> builds::BuildResult {
         slug: Some(format!("sha256:{fingerprint}")),
         procfile: Procfile::parse(b"web: ./server -p $PORT\nworker: ./work").unwrap(),
         port: Some(65535),
+        health: health(),
     }
 }
 
@@ -53,7 +62,7 @@ async fn a_build_is_pending_until_it_yields_something(db: Database) {
     assert_eq!((pending.image.as_str(), pending.engine_image.as_str()), ("hello", ""));
     assert_eq!(pending.commit.as_deref(), Some("0123456789abcdef"));
     assert_eq!((pending.fingerprint, pending.slug, pending.port), (None, None, None));
-    assert!(pending.procfile.is_empty());
+    assert!(pending.procfile.is_empty() && pending.health.is_empty());
 
     tick().await;
     let expect = result("f");
@@ -61,7 +70,7 @@ async fn a_build_is_pending_until_it_yields_something(db: Database) {
     let done = get(&db, id).await;
     assert_eq!((done.status, done.engine_image.as_str()), (BuildStatus::Succeeded, "slipway/hello:1"));
     assert_eq!((done.fingerprint, done.slug, done.port), (expect.fingerprint, expect.slug, expect.port));
-    assert_eq!(done.procfile, expect.procfile);
+    assert_eq!((done.procfile, done.health), (expect.procfile, expect.health));
     assert!(done.updated_at > pending.updated_at && done.created_at == pending.created_at);
 
     succeed(&db, id, &builds::BuildResult { fingerprint: None, slug: None, port: None, ..result("f") }).await;

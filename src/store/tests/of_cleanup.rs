@@ -27,6 +27,7 @@ async fn build(db: &Database, app: &App, kind: BuildKind, name: &str) -> BuildId
         slug: Some(name.to_owned()),
         procfile: Procfile::default(),
         port: None,
+        health: Default::default(),
     };
     builds::succeed(db.store.pool(), id, &result).await.unwrap();
     id

@@ -56,7 +56,7 @@ async fn instances_move_on(db: Database) {
         found.into_iter().map(|instance| instance.id).collect::<Vec<_>>()
     };
     assert_eq!(in_state(InstanceState::Planned).await, [one.id, two.id]);
-    for state in [InstanceState::Live, InstanceState::Draining] {
+    for state in [InstanceState::Live, InstanceState::Parked, InstanceState::Draining] {
         tick().await;
         let before = instances::get(pool, one.id).await.unwrap().unwrap();
         instances::set_state(pool, one.id, state).await.unwrap();

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{
     ByteStream, Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, Engine, EngineError,
-    EngineInfo, ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, LogOutput, RegistryLogin, Resources,
-    Volume, byte_stream, label,
+    EngineInfo, Executed, ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, LogOutput, RegistryLogin,
+    Resources, Volume, byte_stream, label,
 };
 
 /// Every container answers at one listener, whose port its image declares.
@@ -55,6 +55,7 @@ impl Fake {
             digests: Vec::new(),
             size_bytes: 1,
             layers: Vec::new(),
+            health: Vec::new(),
         };
         Self {
             listener,
@@ -164,6 +165,7 @@ impl Engine for Fake {
             has_buildkit: true,
             cpus: 2,
             memory_bytes: 1 << 30,
+            memory_available_bytes: None,
             root_dir: "/nowhere".to_owned(),
             node_labels: self.node_labels.lock().unwrap().clone(),
         })
@@ -273,6 +275,10 @@ impl Engine for Fake {
         let said = Bytes::from(self.runs.lock().unwrap().0.clone());
         let end = self.end_of(container);
         Ok(stream::iter([Ok(said)]).chain(stream::pending().take_until(end.cancelled_owned())).boxed())
+    }
+
+    async fn exec(&self, _: &str, _: &[String], _: Duration) -> Result<Executed, EngineError> {
+        unused("exec")
     }
 
     async fn wait_container(&self, container: &str) -> Result<ExitStatus, EngineError> {

@@ -196,10 +196,13 @@ fn rollout_settings() -> RolloutSettings {
         boot_timeout: Duration::from_secs(10),
         settle: Duration::from_millis(20),
         drain_timeout: Duration::from_secs(5),
+        upgrade_grace: Duration::from_secs(1),
         stop_grace: Duration::from_secs(1),
         instance_memory: 64 << 20,
         instance_pids: 64,
         run_timeout: Duration::from_secs(6),
+        watch_period: Duration::from_secs(5),
+        restart_wait: Duration::from_secs(1),
     }
 }
 
