@@ -15,6 +15,7 @@ mod process;
 mod push;
 mod rebase;
 mod release;
+mod routing;
 mod time;
 mod user;
 
@@ -35,5 +36,6 @@ pub use process::{Formation, InvalidProcessType, PROCESS_TYPE_MAX, ProcessType, 
 pub use push::{BUILDER_KEY_MIN, BuilderKey, PushReport, ReportedPush};
 pub use rebase::{RebaseOutcome, RebaseResult};
 pub use release::{Release, ReleaseStatus};
+pub use routing::{HttpsMode, InvalidRouting, MAINTENANCE_PAGE_MAX, Routing, RoutingField, RoutingRule};
 pub use time::Timestamp;
 pub use user::{InvalidUsername, Registration, SshKey, USERNAME_MAX, User, Username};

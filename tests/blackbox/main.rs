@@ -27,6 +27,7 @@ mod push;
 mod rebase;
 mod restart;
 mod router;
+mod routing;
 mod run;
 mod supervision;
 mod support;
