@@ -87,7 +87,7 @@ impl LogStore {
     }
 
     /// Adds many lines with as few writes as possible.
-    pub(super) fn append_all(&self, app: AppId, lines: &[LogLine]) {
+    pub fn append_all(&self, app: AppId, lines: &[LogLine]) {
         self.with(app, |log| log.append(lines));
     }
 

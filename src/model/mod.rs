@@ -16,6 +16,7 @@ mod process;
 mod push;
 mod rebase;
 mod release;
+mod routing;
 mod setting;
 mod strategy;
 mod time;
@@ -39,6 +40,7 @@ pub use process::{Formation, InvalidProcessType, PROCESS_TYPE_MAX, ProcessType, 
 pub use push::{BUILDER_KEY_MIN, BuilderKey, PushReport, ReportedPush};
 pub use rebase::{RebaseOutcome, RebaseResult};
 pub use release::{Release, ReleaseStatus};
+pub use routing::{HttpsMode, InvalidRouting, MAINTENANCE_PAGE_MAX, Routing, RoutingField, RoutingRule};
 pub use setting::{InvalidSetting, check_var};
 pub use strategy::Strategy;
 pub use time::Timestamp;

@@ -66,7 +66,9 @@ impl Platform {
         self.0.rollouts.add_app(&name);
         self.certificates_may_be_due();
         self.0.logs.note(id, "api", &summary);
-        self.app_view(&self.app(owner, name.as_str()).await?).await
+        let handle = self.app(owner, name.as_str()).await?;
+        self.introduce(handle.app());
+        self.app_view(&handle).await
     }
 
     /// The apps that a person may use, in order of creation: their own and those shared with them; administrators may use all.

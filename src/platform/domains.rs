@@ -90,7 +90,8 @@ impl Platform {
         self.0.settings.domain.trim_matches('.').to_ascii_lowercase()
     }
 
-    /// Tells the router what a change came to: which domains `app` has, if that changed, and which certificates are shown.
+    /// Tells the router what a change came to: the domains and routing settings of `app`, if it is one's, and
+    /// which certificates are shown.
     /// The change is made and cannot be taken back, so this tries until the database answers or the server stops; a start
     /// reads everything.
     pub(super) async fn tell_router(&self, app: Option<&App>) {
@@ -106,6 +107,7 @@ impl Platform {
     async fn try_to_tell_router(&self, app: Option<&App>) -> Result<(), Error> {
         if let Some(app) = app {
             self.0.rollouts.publish_domains(app).await?;
+            self.publish_routing(app).await?;
         }
         self.refresh_certificates().await
     }

@@ -24,6 +24,7 @@ mod rebase;
 mod recover;
 mod releases;
 mod restart;
+mod routing;
 mod run;
 mod sharing;
 mod ssh_keys;
@@ -58,6 +59,7 @@ pub use formation::InstanceView;
 pub use operations::{Live, OwnedOperations, Progress};
 pub use rebase::{RebaseProgress, rebase_progress, request_rebase};
 pub use restart::Which;
+pub use routing::{RoutedSettings, RoutingChanges};
 pub use standing::Readiness;
 pub use throttle::Throttle;
 pub use users::NewAccount;
@@ -131,6 +133,8 @@ pub struct Parts {
     pub certificates: ServedCertificates,
     /// Certificates that come by themselves.
     pub automatic: AutomaticCertificates,
+    /// Where the router has its settings.
+    pub routing: RoutedSettings,
     /// Facts about this installation.
     pub settings: PlatformSettings,
     /// Owns the tasks of running operations.

@@ -25,6 +25,7 @@ impl Platform {
     /// When the engine or the database is away; to be called again.
     pub async fn recover(&self) -> Result<(), Error> {
         self.0.rollouts.resume().await?;
+        self.publish_all_routing().await?;
         self.refresh_certificates().await?;
         for operation in operations::live(self.0.store.pool()).await? {
             tracing::info!(operation.id = %operation.id, app.name = operation.app_name, operation.step = %operation.step, "recovering an operation");

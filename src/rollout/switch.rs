@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::plan::Plan;
 use super::{RolloutError, Rollouts, Target};
 use crate::model::{App, Formation, Instance, InstanceId, InstanceState, Step};
+use crate::route::Listed;
 use crate::store::{Journal, Page, StoreError, apps, domains, formations, instances, releases};
 
 impl Rollouts {
@@ -64,7 +65,7 @@ impl Rollouts {
     pub(super) async fn publish(&self, app: &App) -> Result<(), StoreError> {
         let _publishing = self.0.publishing.lock().await;
         let wanted = instances::of_app(self.0.store.pool(), app.id).await?;
-        let upstreams = {
+        let upstreams: Vec<Listed> = {
             let ready = self.0.ready.lock().expect("no panic while held");
             let admitted = self.0.admitted.lock().expect("no panic while held");
             let serves = |i: &&Instance| match i.state {
@@ -76,7 +77,10 @@ impl Rollouts {
                 .iter()
                 .filter(|i| i.process.is_routed())
                 .filter(serves)
-                .filter_map(|i| ready.get(&i.id).map(|address| (i.id, *address)))
+                .filter_map(|i| {
+                    let address = *ready.get(&i.id)?;
+                    Some(Listed { instance: i.id, address, label: i.label() })
+                })
                 .collect()
         };
         let left_out = self.0.table.publish(&app.name, upstreams);

@@ -27,6 +27,9 @@ const REQUEST_ID_MAX: usize = 128;
 /// What is known of a client connection, as header values made once for all its requests.
 #[derive(Debug)]
 pub(crate) struct Origin {
+    client: IpAddr,
+    our_port: u16,
+    is_tls: bool,
     address: HeaderValue,
     port: HeaderValue,
     proto: HeaderValue,
@@ -35,10 +38,26 @@ pub(crate) struct Origin {
 impl Origin {
     /// Of a connection from `peer` to our `port`.
     pub(crate) fn new(peer: SocketAddr, port: u16, is_tls: bool) -> Self {
-        let address: IpAddr = peer.ip().to_canonical();
+        let client: IpAddr = peer.ip().to_canonical();
         let value = |text: String| HeaderValue::from_str(&text).expect("an address is a header value");
         let proto = HeaderValue::from_static(if is_tls { "https" } else { "http" });
-        Self { address: value(address.to_string()), port: value(port.to_string()), proto }
+        let (address, our_port) = (value(client.to_string()), port);
+        Self { client, our_port, is_tls, address, port: value(port.to_string()), proto }
+    }
+
+    /// Who asks, as far as this connection tells.
+    pub(crate) fn client(&self) -> IpAddr {
+        self.client
+    }
+
+    /// Where we were reached.
+    pub(crate) fn port(&self) -> u16 {
+        self.our_port
+    }
+
+    /// Whether the client speaks TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.is_tls
     }
 
     /// Says who asks, by which scheme and port. Only the list of addresses keeps what the client claimed: the last
@@ -59,13 +78,15 @@ impl Origin {
     }
 }
 
-/// Apps behind CGI-like interfaces (WSGI, Rack) read `X_Forwarded_For` as `X-Forwarded-For`; a client could speak for us.
+/// Apps behind CGI-like interfaces (WSGI, Rack) read `X_Forwarded_For` as `X-Forwarded-For` and `Content_Length` as
+/// `Content-Length`; a client could speak for us, or hide one request in another.
 fn drop_lookalikes(headers: &mut HeaderMap) {
     let is_lookalike = |name: &HeaderName| {
         let text = name.as_str();
         text.contains('_') && {
             let read = text.replace('_', "-");
-            read.starts_with("x-forwarded-") || read == "forwarded" || read == "x-request-id"
+            read.starts_with("x-forwarded-")
+                || ["x-request-id", "content-length", "transfer-encoding"].contains(&read.as_str())
         }
     };
     if headers.keys().any(is_lookalike) {
@@ -147,6 +168,14 @@ pub(crate) fn to_upstream(headers: &mut HeaderMap, origin: &Origin, has_body: bo
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     origin.stamp(headers);
+}
+
+/// Whether a body is framed in a way that everybody reads alike. A coding beside `chunked` would be lost on the way on, since
+/// the framing is made anew.
+pub(crate) fn is_plainly_framed(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"chunked");
+    codings.next().is_none_or(is_chunked) && codings.next().is_none()
 }
 
 /// HTTP/2 clients may split `Cookie`; HTTP/1.1 has exactly one (RFC 9113 §8.2.3).
@@ -265,6 +294,9 @@ mod tests {
                 ("x-forwarded-host", "evil"),
                 ("forwarded", "host=evil"),
                 ("x_forwarded_for", "3.3.3.3"),
+                ("content_length", "3"),
+                ("transfer_encoding", "chunked"),
+                ("x_request_id", "3"),
                 ("x_other", "1"),
             ],
             false,
@@ -273,7 +305,8 @@ mod tests {
         assert_eq!(headers.get_all("x-forwarded-for").iter().count(), 1);
         assert_eq!(headers["x-forwarded-proto"], "https");
         assert_eq!(headers["x-forwarded-port"], "8443");
-        for gone in ["x-forwarded-host", "forwarded", "x_forwarded_for"] {
+        let lookalikes = ["x_forwarded_for", "content_length", "transfer_encoding", "x_request_id"];
+        for gone in ["x-forwarded-host", "forwarded"].into_iter().chain(lookalikes) {
             assert!(!headers.contains_key(gone), "{gone}");
         }
         assert_eq!(headers["x_other"], "1");

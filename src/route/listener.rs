@@ -28,7 +28,9 @@ use tracing::{debug, info, warn};
 use super::challenges::TLS_PROTOCOL;
 use super::config::RouterConfig;
 use super::headers::Origin;
-use super::proxy::{self, PlatformService, Router};
+use super::observe::Observer;
+use super::proxy::{self, PlatformService, Router, Visitor};
+use super::stall::Patient;
 use super::table::Table;
 
 /// How long the accept loop rests when the machine is out of file descriptors or memory.
@@ -51,10 +53,11 @@ pub async fn serve(
     table: Table,
     config: Arc<RouterConfig>,
     platform: PlatformService,
+    observer: Arc<dyn Observer>,
     stop: CancellationToken,
 ) {
     let tasks = TaskTracker::new();
-    let router = Arc::new(Router { table, config, platform, stop: stop.clone(), tasks: tasks.clone() });
+    let router = Arc::new(Router { table, config, platform, observer, stop: stop.clone(), tasks: tasks.clone() });
     let builder = Arc::new(server_builder(&router.config, &tasks));
     let stage = Arc::new(Stage::default());
     let acceptor = Acceptor { router: Arc::clone(&router), tls: tls.map(TlsAcceptor::from), builder, stage };
@@ -187,6 +190,7 @@ impl Acceptor {
         let tls = self.tls.clone();
         async move {
             let Ok(origin) = origin(&stream, peer, tls.is_some()) else { return };
+            let stream = Patient::new(stream, router.config.stall_timeout);
             let served = match tls {
                 None => serve_requests(stream, origin, router, &builder, &stage).await,
                 Some(tls) => match shake_hands(&tls, stream, &router).await {
@@ -202,7 +206,11 @@ impl Acceptor {
 }
 
 /// Nothing has been asked yet before the handshake is over, so a stop ends it.
-async fn shake_hands(tls: &TlsAcceptor, stream: TcpStream, router: &Router) -> io::Result<TlsStream<TcpStream>> {
+async fn shake_hands(
+    tls: &TlsAcceptor,
+    stream: Patient<TcpStream>,
+    router: &Router,
+) -> io::Result<TlsStream<Patient<TcpStream>>> {
     let stream = tokio::select! {
         shaken = timeout(router.config.header_read_timeout, tls.accept(stream)) => shaken??,
         () = router.stop.cancelled() => return Err(io::Error::other("the router stops")),
@@ -213,20 +221,21 @@ async fn shake_hands(tls: &TlsAcceptor, stream: TcpStream, router: &Router) -> i
     }
 }
 
-fn origin(stream: &TcpStream, peer: SocketAddr, is_tls: bool) -> io::Result<Arc<Origin>> {
+fn origin(stream: &TcpStream, peer: SocketAddr, is_tls: bool) -> io::Result<Origin> {
     stream.set_nodelay(true)?;
-    Ok(Arc::new(Origin::new(peer, stream.local_addr()?.port(), is_tls)))
+    Ok(Origin::new(peer, stream.local_addr()?.port(), is_tls))
 }
 
 async fn serve_requests(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    origin: Arc<Origin>,
+    origin: Origin,
     router: Arc<Router>,
     builder: &auto::Builder<TrackedExecutor>,
     stage: &Stage,
 ) -> Result<(), super::BoxError> {
+    let visitor = Arc::new(Visitor { router, origin });
     let service = service_fn(move |request| {
-        let answer = proxy::answer(Arc::clone(&router), Arc::clone(&origin), request);
+        let answer = proxy::answer(Arc::clone(&visitor), request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);

@@ -5,8 +5,11 @@
 //! *claims* its upstream in the same atomic step that a drain closes, so that none slips in afterwards and
 //! [`Upstream::drained`] means what it says.
 //!
-//! Every request passes through `proxy::answer`; that is where an access log and metrics belong.
+//! A request's `passage` holds what it holds (a place in its app, its claim) and ends with it: then an [`Observer`] is told,
+//! for access lines and metrics.
 
+mod again;
+mod app;
 mod body;
 mod certificates;
 mod challenges;
@@ -15,23 +18,31 @@ mod gate;
 mod headers;
 mod host;
 mod listener;
+mod observe;
+mod passage;
 mod pool;
 mod proxy;
+mod refuse;
 mod respond;
+mod stall;
+mod sticky;
 mod table;
 pub mod tls;
 mod upgrade;
+mod upload;
 mod upstream;
 
 #[cfg(test)]
 mod tests;
 
+pub use app::RoutedApp;
 pub use body::{BoxBody, BoxError};
 pub use certificates::{Certificates, Servable, Shown};
 pub use challenges::{Challenges, Offered};
 pub use config::RouterConfig;
 pub use listener::serve;
+pub use observe::{Answered, Line, Observer, Silence};
 pub use proxy::PlatformService;
 pub use respond::{ERROR_HEADER, error};
 pub use table::Table;
-pub use upstream::Upstream;
+pub use upstream::{Listed, Upstream};

@@ -14,8 +14,9 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-use super::body::Upload;
+use super::again::Copy;
 use super::config::RouterConfig;
+use super::upload::Upload;
 
 /// How long a connection that was given back may take until it can carry the next request.
 const READY_GRACE: Duration = Duration::from_millis(100);
@@ -28,6 +29,8 @@ pub(crate) struct Connection {
     /// Whoever uses the connection keeps its deadlines with this. One timer for the life of a connection: moving a
     /// deadline to a later time is a store, where a new timer for each request takes the runtime's timer lock.
     pub(crate) timer: Pin<Box<Sleep>>,
+    /// What is out on it, as long as no answer has come. Boxed once, because connections go from hand to hand.
+    pub(crate) copy: Box<Copy>,
     /// Whether it has carried a request before, and so may have been closed by the upstream meanwhile.
     pub(crate) is_reused: bool,
     /// How long the upstream keeps it open, if it said so.
@@ -127,9 +130,9 @@ impl Pool {
         if !is_open {
             return Err(ConnectError::Cut);
         }
-        let timer = Box::pin(sleep(config.response_timeout));
+        let timer = Box::pin(sleep(limit));
         let (config, idle_since) = (Arc::clone(config), Instant::now());
-        Ok(Connection { sender, timer, is_reused: false, keep_alive: None, config, idle_since })
+        Ok(Connection { sender, timer, copy: Box::default(), is_reused: false, keep_alive: None, config, idle_since })
     }
 
     /// Takes a connection back after a complete exchange.
@@ -159,6 +162,11 @@ impl Pool {
             tasks.set.spawn(task);
         }
         !tasks.is_cut
+    }
+
+    /// Whether everything was ended.
+    pub(crate) fn is_cut(&self) -> bool {
+        lock(&self.tasks).is_cut
     }
 
     /// Closes what is idle, now and from now on.

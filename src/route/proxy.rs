@@ -1,12 +1,13 @@
 //! One request through the router: who answers it, what is sent, what may be tried again.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
 use futures_util::future::BoxFuture;
-use http::{Request, Response, StatusCode, Version};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -14,15 +15,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use super::body::{BoxBody, Download, RouteBody, Upload, UploadProgress};
+use super::body::{BoxBody, Download, RouteBody};
 use super::config::RouterConfig;
 use super::headers::{self, Origin, X_REQUEST_ID};
 use super::host;
+use super::observe::Observer;
+use super::passage::Passage;
 use super::pool::{ConnectError, Connection};
+use super::refuse;
 use super::respond::Refusal;
+use super::sticky;
 use super::table::{Found, Table};
-use super::upgrade;
-use super::upstream::{Claim, Upstream};
+use super::upgrade::{self, Switching};
+use super::upload::{Upload, UploadState};
+use super::upstream::Upstream;
 use crate::model::InstanceId;
 
 /// What answers requests for the platform's own host (`slipway.DOMAIN`): the API.
@@ -40,16 +46,28 @@ pub(crate) struct Router {
     pub(crate) table: Table,
     pub(crate) config: Arc<RouterConfig>,
     pub(crate) platform: PlatformService,
+    /// Told of every request of an app.
+    pub(crate) observer: Arc<dyn Observer>,
     /// Ends tunnels.
     pub(crate) stop: CancellationToken,
     /// Waited for when the listener stops.
     pub(crate) tasks: TaskTracker,
 }
 
-/// A request that has not been sent yet; empty from the moment it may have reached an upstream.
+/// A client's connection. One for all its requests, so that they share no counter with other connections.
+pub(crate) struct Visitor {
+    pub(crate) router: Arc<Router>,
+    pub(crate) origin: Origin,
+}
+
+/// A request that is being offered; empty from the moment it may have reached an upstream.
 ///
 /// Lent to whoever tries to send it, because a request is some hundred bytes and each hand it goes through would copy it.
-pub(crate) type Unsent = Option<Request<Upload>>;
+pub(crate) struct Unsent {
+    request: Option<Request<Upload>>,
+    /// Whether it was sent once already, and got no answer because the upstream had closed the connection.
+    is_second: bool,
+}
 
 /// A response's head, and what its body comes over.
 pub(crate) struct Exchange {
@@ -57,95 +75,107 @@ pub(crate) struct Exchange {
     pub(crate) connection: Connection,
 }
 
-/// Answers one request. Every request comes through here: the place of the access log and of metrics.
+/// Who answers.
+pub(crate) enum Routed {
+    /// Slipway, or the platform service.
+    Own(Response<RouteBody>),
+    /// An app.
+    App(Exchange),
+    /// An app that leaves HTTP.
+    Upgraded(Box<Switching>),
+}
+
+/// Answers one request. Every request comes through here.
 ///
 /// Dropping the future ends the exchange with the upstream; so a client that goes away cancels its request.
-pub(crate) async fn answer(
-    router: Arc<Router>,
-    origin: Arc<Origin>,
-    mut request: Request<Incoming>,
-) -> Response<RouteBody> {
+pub(crate) async fn answer(visitor: Arc<Visitor>, mut request: Request<Incoming>) -> Response<RouteBody> {
     let id = headers::request_id(request.headers_mut());
-    let mut response = match route(&router, &origin, request).await {
-        Ok(response) => response,
-        Err(refusal) => {
-            debug!(request.id = id.to_str().unwrap_or_default(), error = refusal.code(), "the router answered itself");
-            refusal.into_response()
+    let mut passage = Passage::begin(visitor, &request);
+    let outcome = match route(&mut passage, request, &id).await {
+        Ok(Routed::App(exchange)) => Ok(respond(exchange, passage)),
+        Ok(Routed::Upgraded(switching)) => upgrade::open(*switching, passage),
+        Ok(Routed::Own(mut response)) => {
+            passage.dress(response.headers_mut());
+            passage.answers_itself(response.status(), None, response.body().size_hint().lower());
+            Ok(response)
         }
+        Err(refusal) => Err((refusal, passage)),
     };
+    let mut response = outcome.unwrap_or_else(|(refusal, mut passage)| {
+        debug!(request.id = id.to_str().unwrap_or_default(), error = refusal.code(), "the router answered itself");
+        refuse::response(refusal, &mut passage)
+    });
     response.headers_mut().insert(X_REQUEST_ID, id);
     response
 }
 
-async fn route(
-    router: &Arc<Router>,
-    origin: &Origin,
-    mut request: Request<Incoming>,
-) -> Result<Response<RouteBody>, Refusal> {
+async fn route(passage: &mut Passage, mut request: Request<Incoming>, id: &HeaderValue) -> Result<Routed, Refusal> {
     host::normalise(&mut request).map_err(|error| {
         debug!(%error, "a request cannot be routed");
         Refusal::BadRequest
     })?;
-    if let Some(text) = router.table.challenges().text(request.uri().path()) {
-        return Ok(Response::new(RouteBody::text(text)));
+    if let Some(text) = passage.visitor.router.table.challenges().text(request.uri().path()) {
+        passage.is_platforms();
+        return Ok(Routed::Own(Response::new(RouteBody::text(text))));
     }
-    let claim = match find(router, &request, &[])? {
-        Found::App(claim) => claim,
+    let (app, claim) = match find(&passage.visitor.router, &request, &[])? {
+        Found::App(app, claim) => (app, claim),
         Found::Platform => {
-            origin.stamp(request.headers_mut());
-            return Ok((router.platform)(request).await.map(RouteBody::Platform));
+            passage.is_platforms();
+            passage.visitor.origin.stamp(request.headers_mut());
+            return Ok(Routed::Own((passage.visitor.router.platform)(request).await.map(RouteBody::Platform)));
         }
     };
+    let has_room = passage.enter(app, &request, id);
+    if let Some(response) = refuse::before_the_app(passage, &request, has_room)? {
+        return Ok(Routed::Own(response));
+    }
+    passage.claim(claim.ok_or(Refusal::NoUpstream)?);
     if request.version() == Version::HTTP_2 {
         headers::join_cookies(request.headers_mut());
     }
     if let Some(protocol) = upgrade::wanted(&request) {
-        return Box::pin(upgrade::forward(router, origin, request, claim, protocol)).await;
+        return Box::pin(upgrade::forward(passage, request, protocol)).await;
     }
-    forward(router, origin, request, claim).await
-}
-
-async fn forward(
-    router: &Router,
-    origin: &Origin,
-    request: Request<Incoming>,
-    claim: Claim,
-) -> Result<Response<RouteBody>, Refusal> {
-    let (request, upload) = prepare(&router.config, origin, request);
-    let (exchange, claim) = exchange(router, &mut Some(request), claim, upload.as_deref(), Pooling::Reuse).await?;
-    respond(exchange, upload, claim)
+    let request = prepare(passage, request);
+    let exchange = exchange(passage, request, Pooling::Reuse).await?;
+    match exchange.response.status() {
+        // Nobody asked for it.
+        StatusCode::SWITCHING_PROTOCOLS => Err(Refusal::UpstreamBroken),
+        _ => Ok(Routed::App(exchange)),
+    }
 }
 
 /// Makes the upstream's request of the client's.
-pub(crate) fn prepare(
-    config: &RouterConfig,
-    origin: &Origin,
-    request: Request<Incoming>,
-) -> (Request<Upload>, Option<Arc<UploadProgress>>) {
-    let mut request = request.map(|body| Upload::new(body, config.body_idle_timeout));
+pub(crate) fn prepare(passage: &mut Passage, request: Request<Incoming>) -> Unsent {
+    let settings = passage.settings();
+    let mut request = request.map(|body| Upload::new(body, settings));
+    if settings.is_sticky {
+        sticky::strip(request.headers_mut());
+    }
     let has_body = !request.body().is_end_stream();
-    headers::to_upstream(request.headers_mut(), origin, has_body);
+    headers::to_upstream(request.headers_mut(), &passage.visitor.origin, has_body);
     *request.version_mut() = Version::HTTP_11;
-    let upload = request.body().progress();
-    (request, upload)
+    passage.uploads(request.body().progress());
+    Unsent { request: Some(request), is_second: false }
+}
+
+impl Unsent {
+    pub(crate) fn headers_mut(&mut self) -> &mut http::HeaderMap {
+        self.request.as_mut().expect("it has not been sent yet").headers_mut()
+    }
 }
 
 /// Makes the client's response of the upstream's.
-pub(crate) fn respond(
-    exchange: Exchange,
-    upload: Option<Arc<UploadProgress>>,
-    claim: Claim,
-) -> Result<Response<RouteBody>, Refusal> {
+pub(crate) fn respond(exchange: Exchange, mut passage: Box<Passage>) -> Response<RouteBody> {
     let Exchange { mut response, mut connection } = exchange;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        // Nobody asked for it.
-        return Err(Refusal::UpstreamBroken);
-    }
     if let Some(limit) = headers::to_client(&mut response) {
         connection.keep_alive = Some(limit);
     }
     *response.version_mut() = Version::HTTP_11;
-    Ok(response.map(|body| RouteBody::Download(Download::new(body, connection, upload, claim))))
+    passage.answers(response.status());
+    passage.dress(response.headers_mut());
+    response.map(|body| RouteBody::Download(Download::new(body, connection, passage)))
 }
 
 /// Whether a connection that was used before will do.
@@ -155,83 +185,89 @@ pub(crate) enum Pooling {
     Fresh,
 }
 
-/// Offers the request to one upstream after another until one takes it. Whatever has been sent is not sent again.
+/// Offers the request to one upstream after another until one takes it. What may have been sent is sent once more at most,
+/// and only where that is harmless.
 pub(crate) async fn exchange(
-    router: &Router,
-    request: &mut Unsent,
-    mut claim: Claim,
-    upload: Option<&UploadProgress>,
+    passage: &mut Passage,
+    mut request: Unsent,
     pooling: Pooling,
-) -> Result<(Exchange, Claim), Refusal> {
+) -> Result<Exchange, Refusal> {
     let mut tried: Vec<InstanceId> = Vec::new();
     loop {
-        let refusal = match offer(claim.upstream(), &router.config, request, upload, pooling).await {
-            Ok(exchange) => return Ok((exchange, claim)),
+        let upstream = Arc::clone(passage.upstream().expect("claimed before it is offered"));
+        let refusal = match offer(passage, &upstream, &mut request, pooling).await {
+            Ok(exchange) => return Ok(exchange),
             Err(refusal) => refusal,
         };
-        let Some(unsent) = request else { return Err(refusal) };
-        tried.push(claim.upstream().instance());
+        let Some(unsent) = &request.request else { return Err(refusal) };
+        tried.push(upstream.instance());
         if tried.len() >= UPSTREAMS_TRIED {
             return Err(refusal);
         }
-        claim = match find(router, unsent, &tried) {
-            Ok(Found::App(claim)) => claim,
+        match find(&passage.visitor.router, unsent, &tried) {
+            Ok(Found::App(_, Some(claim))) => passage.claim(claim),
             _ => return Err(refusal),
-        };
+        }
     }
 }
 
 fn find<B>(router: &Router, request: &Request<B>, tried: &[InstanceId]) -> Result<Found, Refusal> {
-    let found = host::with_host(request.headers(), |host| router.table.find(host, tried));
+    let headers = request.headers();
+    let found = host::with_host(headers, |host| router.table.find(host, headers, tried));
     found.unwrap_or(Err(Refusal::BadRequest))
 }
 
 /// Sends the request to one upstream: over pooled connections while they turn out closed, then over a fresh one.
 async fn offer(
+    passage: &mut Passage,
     upstream: &Upstream,
-    config: &Arc<RouterConfig>,
     request: &mut Unsent,
-    upload: Option<&UploadProgress>,
     pooling: Pooling,
 ) -> Result<Exchange, Refusal> {
     let mut reuses = if pooling == Pooling::Reuse { REUSES_TRIED } else { 0 };
     loop {
+        let config = &passage.visitor.router.config;
         let pooled = if reuses > 0 { upstream.pool().reuse(config).await } else { None };
         let connection = match pooled {
             Some(connection) => connection,
-            None => upstream.pool().connect(config).await.map_err(|error| {
-                debug!(instance.id = %upstream.instance(), upstream = %upstream.address(), %error, "no connection");
-                refusal_of(&error)
-            })?,
+            None => connect(passage, upstream).await?,
         };
         let is_reused = connection.is_reused;
-        match send(connection, config, request, upload).await {
-            Err(_) if is_reused && request.is_some() => reuses = reuses.saturating_sub(1),
+        match send(passage, connection, request).await {
+            // The second time it takes a connection that nobody can have closed for its age.
+            Err(_) if is_reused && request.request.is_some() => {
+                reuses = if request.is_second { 0 } else { reuses.saturating_sub(1) };
+            }
             outcome => return outcome,
         }
     }
 }
 
-fn refusal_of(error: &ConnectError) -> Refusal {
-    match error {
-        ConnectError::Refused(_) | ConnectError::Cut => Refusal::UpstreamRefused,
-        ConnectError::TimedOut(_) => Refusal::UpstreamTimeout,
-    }
+async fn connect(passage: &mut Passage, upstream: &Upstream) -> Result<Connection, Refusal> {
+    let start = Instant::now();
+    let connected = upstream.pool().connect(&passage.visitor.router.config).await;
+    passage.connected(start.elapsed());
+    connected.map_err(|error| {
+        debug!(instance.id = %upstream.instance(), upstream = %upstream.address(), %error, "no connection");
+        match error {
+            ConnectError::Refused(_) | ConnectError::Cut => Refusal::UpstreamRefused,
+            ConnectError::TimedOut(_) => Refusal::UpstreamTimeout,
+        }
+    })
 }
 
 /// Sends the request over one connection and waits for the head of the response. The request comes back when the
-/// connection turns out closed before any of it was written.
+/// connection turns out closed before any of it was written, and, once, when a kept connection was closed before any of the
+/// answer came and the request may be sent twice.
 ///
 /// The time for the response runs from the last piece of the request that the client sent: a long upload is no slow app.
-async fn send(
-    mut connection: Connection,
-    config: &RouterConfig,
-    unsent: &mut Unsent,
-    upload: Option<&UploadProgress>,
-) -> Result<Exchange, Refusal> {
-    let limit = config.response_timeout;
+async fn send(passage: &Passage, mut connection: Connection, unsent: &mut Unsent) -> Result<Exchange, Refusal> {
+    let (limit, upload) = (passage.settings().response_timeout, passage.upload().map(Arc::as_ref));
     connection.timer.as_mut().reset(Instant::now() + limit);
-    let request = unsent.take().expect("a request is offered until it is sent");
+    let request = unsent.request.take().expect("a request is offered until it is sent");
+    if connection.is_reused && !unsent.is_second {
+        connection.copy.take(&request);
+    }
     let result = {
         let mut response = pin!(connection.sender.try_send_request(request));
         let timer = &mut connection.timer;
@@ -250,13 +286,38 @@ async fn send(
         .await
     };
     match result {
-        Some(Ok(response)) => Ok(Exchange { response, connection }),
+        Some(Ok(response)) => {
+            connection.copy.clear();
+            Ok(Exchange { response, connection })
+        }
         None => Err(Refusal::UpstreamTimeout),
         Some(Err(mut error)) => {
             debug!(error = %error.error(), "an upstream gave no response");
-            *unsent = error.take_message();
-            let is_clients = upload.is_some_and(UploadProgress::is_broken);
-            Err(if is_clients { Refusal::BadRequest } else { Refusal::UpstreamBroken })
+            unsent.request = error.take_message();
+            if unsent.request.is_none() && is_close(error.error()) {
+                unsent.request = connection.copy.restore();
+                unsent.is_second = unsent.request.is_some();
+            }
+            Err(match upload.map(|upload| upload.state()) {
+                Some(UploadState::Broken) => Refusal::BadRequest,
+                Some(UploadState::TooSlow) => Refusal::RequestTimeout,
+                Some(UploadState::TooLarge) => Refusal::BodyTooLarge,
+                Some(UploadState::Running | UploadState::Done) | None => Refusal::UpstreamBroken,
+            })
         }
     }
+}
+
+/// Whether the other side closed the connection, and did not answer something odd.
+fn is_close(error: &hyper::Error) -> bool {
+    use std::error::Error;
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+            return matches!(io.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof);
+        }
+        source = inner.source();
+    }
+    error.is_incomplete_message() || error.is_closed() || error.is_canceled()
 }

@@ -1,16 +1,18 @@
 //! Host -> app -> upstreams: an immutable snapshot, swapped whole.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use http::HeaderMap;
 
+use super::app::{RoutedApp, Settings};
 use super::challenges::Challenges;
 use super::respond::Refusal;
-use super::upstream::{Claim, Upstream};
-use crate::model::{AppName, DomainName, InstanceId};
+use super::sticky;
+use super::upstream::{Claim, Listed, Upstream};
+use crate::model::{AppId, AppName, DomainName, InstanceId, Routing};
 
 /// The label of the platform's own host, `slipway.DOMAIN`. No app can have this name.
 const PLATFORM_LABEL: &str = "slipway";
@@ -46,9 +48,10 @@ enum Target {
     App(Arc<Route>),
 }
 
-/// The upstreams of one app.
-#[derive(Debug, Default)]
+/// One app and its upstreams.
+#[derive(Debug)]
 struct Route {
+    app: Arc<RoutedApp>,
     upstreams: Vec<Arc<Upstream>>,
     turn: AtomicUsize,
 }
@@ -58,8 +61,8 @@ struct Route {
 pub(crate) enum Found {
     /// The platform itself.
     Platform,
-    /// An app, by the upstream that has been claimed.
-    App(Claim),
+    /// An app, with an upstream that has been claimed if there is one. None is claimed for an app in maintenance.
+    App(Arc<RoutedApp>, Option<Claim>),
 }
 
 enum Pick {
@@ -94,7 +97,7 @@ impl Table {
     pub fn add_apps<'a>(&self, names: impl IntoIterator<Item = &'a AppName>) {
         self.change(|hosts, _| {
             for name in names {
-                hosts.exact.entry(self.host(name)).or_insert_with(|| Target::App(Arc::default()));
+                hosts.exact.entry(self.host(name)).or_insert_with(|| Target::App(Arc::new(Route::of(name))));
             }
         });
     }
@@ -126,17 +129,44 @@ impl Table {
         });
     }
 
+    /// One atomic switch: requests that begin from now on are treated by these settings. Apps that are not known, because they
+    /// were destroyed meanwhile, are passed over.
+    pub fn set_routing<'a>(&self, settings: impl IntoIterator<Item = (&'a AppName, AppId, &'a Routing)>) {
+        let settings = settings.into_iter().map(|(name, id, routing)| (name, Some(id), Settings::from(routing)));
+        self.set_settings(settings);
+    }
+
+    pub(crate) fn set_settings<'a>(&self, settings: impl IntoIterator<Item = (&'a AppName, Option<AppId>, Settings)>) {
+        self.change(|hosts, owners| {
+            let mut changed = HashMap::new();
+            for (name, id, settings) in settings {
+                let host = self.host(name);
+                let Some(old) = hosts.route(&host) else { continue };
+                let (app, turn) = (old.app.with(id, settings), AtomicUsize::new(old.turn.load(Ordering::Relaxed)));
+                let route = Arc::new(Route { app, upstreams: old.upstreams.clone(), turn });
+                hosts.exact.insert(host, Target::App(Arc::clone(&route)));
+                changed.insert(name, route);
+            }
+            for (domain, owner) in owners.iter() {
+                if let Some(route) = changed.get(owner) {
+                    hosts.attach(domain, route);
+                }
+            }
+        });
+    }
+
     /// One atomic switch: exactly these upstreams serve the app from now on, which is made known if it was not.
     ///
     /// An upstream with the same instance and address keeps its counters and connections. Those left out go into
     /// draining before this returns: they accept no new request. They are returned, to be waited for.
-    pub fn publish(&self, name: &AppName, upstreams: Vec<(InstanceId, SocketAddr)>) -> Vec<Arc<Upstream>> {
+    pub fn publish(&self, name: &AppName, upstreams: Vec<impl Into<Listed>>) -> Vec<Arc<Upstream>> {
         self.replace(name, |old| {
-            let known = |&(instance, address): &(InstanceId, SocketAddr)| {
-                let same = old.iter().find(|known| known.instance() == instance && known.address() == address);
-                same.cloned().unwrap_or_else(|| Upstream::new(instance, address))
+            let known = |listed: Listed| {
+                let is_same =
+                    |known: &&Arc<Upstream>| known.instance() == listed.instance && known.address() == listed.address;
+                old.iter().find(is_same).cloned().unwrap_or_else(|| Upstream::new(listed))
             };
-            upstreams.iter().map(known).collect()
+            upstreams.into_iter().map(Into::into).map(known).collect()
         })
     }
 
@@ -151,13 +181,14 @@ impl Table {
 
     /// The instances that serve the app; none for an app that is not known.
     pub fn upstreams(&self, name: &AppName) -> Vec<InstanceId> {
-        let route = self.inner.hosts.load().route(&self.host(name)).unwrap_or_default();
-        route.upstreams.iter().map(|upstream| upstream.instance()).collect()
+        let route = self.inner.hosts.load().route(&self.host(name));
+        route.iter().flat_map(|route| &route.upstreams).map(|upstream| upstream.instance()).collect()
     }
 
     /// Who answers at `host` (lower case, no port, no final dot): the app of that very name or domain, else the one whose
-    /// wildcard matches. An app's upstream comes claimed, and is none of `tried`.
-    pub(crate) fn find(&self, host: &str, tried: &[InstanceId]) -> Result<Found, Refusal> {
+    /// wildcard matches. An app's upstream comes claimed, and is none of `tried`; with sticky sessions it is the one that the
+    /// cookie in `headers` names, if that may still be used.
+    pub(crate) fn find(&self, host: &str, headers: &HeaderMap, tried: &[InstanceId]) -> Result<Found, Refusal> {
         let mut seen = None;
         loop {
             let hosts = self.inner.hosts.load();
@@ -166,12 +197,19 @@ impl Table {
                 Some(Target::Platform) => return Ok(Found::Platform),
                 Some(Target::App(route)) => route,
             };
+            let found = |claim| Ok(Found::App(Arc::clone(&route.app), claim));
+            if route.app.settings.is_in_maintenance {
+                return found(None);
+            }
+            if let Some(claim) = route.remembered(headers, tried) {
+                return found(Some(claim));
+            }
             match route.pick(tried) {
-                Pick::Claimed(claim) => return Ok(Found::App(claim)),
-                Pick::Exhausted => return Err(Refusal::NoUpstream),
+                Pick::Claimed(claim) => return found(Some(claim)),
+                Pick::Exhausted => return found(None),
                 // A snapshot is swapped before what it leaves out begins to drain, so the next look sees the newer one;
                 // if it does not, someone has cut an upstream that is still listed.
-                Pick::Stale if seen == Some(Arc::as_ptr(&hosts)) => return Err(Refusal::NoUpstream),
+                Pick::Stale if seen == Some(Arc::as_ptr(&hosts)) => return found(None),
                 Pick::Stale => seen = Some(Arc::as_ptr(&hosts)),
             }
         }
@@ -188,12 +226,12 @@ impl Table {
         choose: impl FnOnce(&[Arc<Upstream>]) -> Vec<Arc<Upstream>>,
     ) -> Vec<Arc<Upstream>> {
         let left_out = self.change(|hosts, owners| {
-            let old = hosts.route(&self.host(name)).unwrap_or_default();
+            let old = hosts.route(&self.host(name)).unwrap_or_else(|| Arc::new(Route::of(name)));
             let upstreams = choose(&old.upstreams);
             let stays = |upstream: &Arc<Upstream>| upstreams.iter().any(|new| Arc::ptr_eq(new, upstream));
             let left_out: Vec<_> = old.upstreams.iter().filter(|upstream| !stays(upstream)).cloned().collect();
             let turn = AtomicUsize::new(old.turn.load(Ordering::Relaxed));
-            let route = Arc::new(Route { upstreams, turn });
+            let route = Arc::new(Route { app: Arc::clone(&old.app), upstreams, turn });
             hosts.exact.insert(self.host(name), Target::App(Arc::clone(&route)));
             owners.iter().filter(|(_, owner)| *owner == name).for_each(|(domain, _)| hosts.attach(domain, &route));
             left_out
@@ -247,6 +285,21 @@ impl Hosts {
 }
 
 impl Route {
+    /// An app that nobody serves and that has chosen nothing.
+    fn of(name: &AppName) -> Self {
+        Self { app: RoutedApp::new(name.clone()), upstreams: Vec::new(), turn: AtomicUsize::default() }
+    }
+
+    /// Claims the upstream that answered the client before.
+    fn remembered(&self, headers: &HeaderMap, tried: &[InstanceId]) -> Option<Claim> {
+        if !self.app.settings.is_sticky {
+            return None;
+        }
+        let wanted = |token| self.upstreams.iter().find(move |upstream| upstream.token() == token);
+        let upstream = sticky::tokens(headers).find_map(wanted)?;
+        if tried.contains(&upstream.instance()) { None } else { upstream.claim() }
+    }
+
     /// Claims the less busy of the two upstreams whose turn it is; any other that is left if those will not do.
     ///
     /// With equal load this is round robin. With one slow upstream the comparison keeps a queue from growing before

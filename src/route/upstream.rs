@@ -6,7 +6,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::gate::Gate;
 use super::pool::Pool;
+use super::sticky::Token;
 use crate::model::InstanceId;
+
+/// An instance to be listed in the table.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// Which one.
+    pub instance: InstanceId,
+    /// Where it answers.
+    pub address: SocketAddr,
+    /// What people call it: `web.1`.
+    pub label: String,
+}
+
+/// One that nobody has a name for.
+impl From<(InstanceId, SocketAddr)> for Listed {
+    fn from((instance, address): (InstanceId, SocketAddr)) -> Self {
+        Self { instance, address, label: instance.to_string() }
+    }
+}
 
 /// One instance that serves, or lately served, an app.
 ///
@@ -16,15 +35,29 @@ use crate::model::InstanceId;
 pub struct Upstream {
     instance: InstanceId,
     address: SocketAddr,
+    label: Arc<str>,
+    token: Token,
     requests: Gate,
     upgraded: AtomicUsize,
     pool: Pool,
 }
 
 impl Upstream {
-    pub(crate) fn new(instance: InstanceId, address: SocketAddr) -> Arc<Self> {
-        let (requests, upgraded) = (Gate::default(), AtomicUsize::new(0));
-        Arc::new(Self { instance, address, requests, upgraded, pool: Pool::new(address) })
+    pub(crate) fn new(listed: Listed) -> Arc<Self> {
+        let Listed { instance, address, label } = listed;
+        let label = Arc::from(label);
+        let (requests, upgraded, token) = (Gate::default(), AtomicUsize::new(0), Token::of(instance));
+        Arc::new(Self { instance, address, label, token, requests, upgraded, pool: Pool::new(address) })
+    }
+
+    /// What people call it: `web.1`.
+    pub fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    /// What stands for it in a cookie.
+    pub(crate) fn token(&self) -> Token {
+        self.token
     }
 
     /// Which instance it is.
@@ -107,6 +140,12 @@ impl Drop for Claim {
 #[derive(Debug)]
 pub(crate) struct UpgradedClaim {
     upstream: Arc<Upstream>,
+}
+
+impl UpgradedClaim {
+    pub(crate) fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream
+    }
 }
 
 impl Drop for UpgradedClaim {

@@ -12,13 +12,14 @@ use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
+use super::access::AccessLog;
 use super::push_backend::Backend;
 use super::ready::Ready;
-use super::{Stops, keys};
+use super::{Ingress, Stops, keys};
 use crate::config::Config;
 use crate::platform::Platform;
 use crate::push::{self, PushConfig};
-use crate::route::{self, BoxError, Certificates, PlatformService, Table, tls};
+use crate::route::{self, BoxError, Certificates, Observer, PlatformService, Table, tls};
 use crate::store::Store;
 
 /// Bound, not yet served.
@@ -70,25 +71,31 @@ impl Listeners {
 
     /// Starts serving on all four, each as a task of `serving`.
     #[expect(clippy::too_many_arguments, reason = "called once, by the composition root")]
-    pub async fn serve(
+    pub(super) async fn serve(
         self,
         config: &Config,
         store: &Store,
         platform: &Platform,
-        table: Table,
-        certificates: Certificates,
+        ingress: Ingress,
         stops: &Stops,
         tracker: &TaskTracker,
         serving: &mut JoinSet<Result<()>>,
     ) -> Result<()> {
         let api = crate::api::router(platform.clone());
-        let router_config = super::router_config(config);
-        let tls = tls::server_config(certificates);
+        let router_config = super::router_config(config, self.https.local_addr()?.port());
+        let tls = tls::server_config(ingress.certificates);
+        let (access, writing) = AccessLog::new(ingress.logs);
+        serving.spawn(async move {
+            writing.await;
+            Ok(())
+        });
+        let observer: Arc<dyn Observer> = access;
         for (listener, tls) in [(self.http, None), (self.https, Some(tls))] {
-            let (table, bounds, stop) = (table.clone(), Arc::clone(&router_config), stops.ingress.clone());
+            let (table, observer) = (ingress.table.clone(), Arc::clone(&observer));
+            let (bounds, stop) = (Arc::clone(&router_config), stops.ingress.clone());
             let service = platform_service(api.clone());
             serving.spawn(async move {
-                route::serve(listener, tls, table, bounds, service, stop).await;
+                route::serve(listener, tls, table, bounds, service, observer, stop).await;
                 Ok(())
             });
         }

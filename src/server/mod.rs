@@ -1,5 +1,6 @@
 //! Composition root: builds everything, starts the listeners, owns the order of shutdown.
 
+mod access;
 mod keys;
 mod listeners;
 mod push_backend;
@@ -28,7 +29,7 @@ use crate::git::Repositories;
 use crate::logs::{Collector, LogLimits, LogStore};
 use crate::platform::{
     AcmeSettings, AutomaticCertificates, Callers, CleanupDue, OwnedOperations, Parts, Platform, PlatformSettings,
-    RunningBuilds, ServedCertificates, Throttle,
+    RoutedSettings, RunningBuilds, ServedCertificates, Throttle,
 };
 use crate::rollout::{RolloutSettings, Rollouts};
 use crate::route::{self, Certificates, RouterConfig, Table};
@@ -62,6 +63,13 @@ struct Stops {
     background: CancellationToken,
 }
 
+/// What the router works with, and the platform changes.
+struct Ingress {
+    table: Table,
+    certificates: Certificates,
+    logs: LogStore,
+}
+
 /// Runs the server until SIGTERM or SIGINT, or until a listener dies. Running apps are not touched by its end.
 ///
 /// # Errors
@@ -80,13 +88,18 @@ pub async fn serve(config: Config) -> Result<()> {
     };
     let tracker = TaskTracker::new();
     let table = Table::new(&config.domain);
-    let certificates = listeners::own_certificate(&config, &store, &table)?;
-    let platform = compose(&config, &store, &listeners, &table, &certificates, &stops, &tracker).await?;
+    let limits = LogLimits { bytes_per_app: config.log_bytes_per_app, ..LogLimits::default() };
+    let ingress = Ingress {
+        certificates: listeners::own_certificate(&config, &store, &table)?,
+        table,
+        logs: LogStore::new(config.data_dir.join("logs"), limits),
+    };
+    let platform = compose(&config, &store, &listeners, &ingress, &stops, &tracker).await?;
     platform.recover().await.context("picking up what an earlier run left")?;
     let mut serving = JoinSet::new();
     start_background(&platform, &mut serving);
     let ready = listeners.ready();
-    listeners.serve(&config, &store, &platform, table, certificates, &stops, &tracker, &mut serving).await?;
+    listeners.serve(&config, &store, &platform, ingress, &stops, &tracker, &mut serving).await?;
     if let Some(file) = &config.ready_file {
         ready::write(file, &ready)?;
     }
@@ -171,17 +184,15 @@ async fn compose(
     config: &Config,
     store: &Store,
     listeners: &Listeners,
-    table: &Table,
-    certificates: &Certificates,
+    ingress: &Ingress,
     stops: &Stops,
     tracker: &TaskTracker,
 ) -> Result<Platform> {
+    let Ingress { table, certificates, logs } = ingress;
     let server_id = server_id(store).await?;
     let docker = Docker::connect(&config.docker_host).await.context("type `slipway doctor` to see what is missing")?;
     let engine: Arc<dyn Engine> = Arc::new(docker);
     let data = &config.data_dir;
-    let limits = LogLimits { bytes_per_app: config.log_bytes_per_app, ..LogLimits::default() };
-    let logs = LogStore::new(data.join("logs"), limits);
     let collector = Collector::new(engine.clone(), logs.clone(), TaskTracker::new(), stops.background.clone());
     let rollouts = Rollouts::new(
         store.clone(),
@@ -203,9 +214,10 @@ async fn compose(
         repositories,
         builder,
         rollouts,
-        logs,
+        logs: logs.clone(),
         certificates: ServedCertificates::new(certificates.clone()),
         automatic: AutomaticCertificates::new(config.acme.clone().map(acme_settings), table.challenges().clone()),
+        routing: RoutedSettings::new(table.clone()),
         settings: PlatformSettings {
             server_id,
             domain: config.domain.clone(),
@@ -302,6 +314,6 @@ fn raise_file_limit() {
 }
 
 /// The router's bounds.
-fn router_config(config: &Config) -> Arc<RouterConfig> {
-    Arc::new(route::RouterConfig { drain: config.drain_timeout, ..RouterConfig::default() })
+fn router_config(config: &Config, https_port: u16) -> Arc<RouterConfig> {
+    Arc::new(route::RouterConfig { drain: config.drain_timeout, https_port, ..RouterConfig::default() })
 }

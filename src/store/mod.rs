@@ -21,6 +21,7 @@ pub mod operations;
 pub mod pushes;
 pub mod rebases;
 pub mod releases;
+pub mod routing;
 mod rows;
 mod seal;
 pub mod settings;

@@ -28,6 +28,7 @@ mod push;
 mod rebase;
 mod restart;
 mod router;
+mod routing;
 mod run;
 mod strategies;
 mod supervision;

@@ -42,6 +42,10 @@ fn post(path: &'static str, body: Value, expect: [u16; 5]) -> Row {
     Row { method: Method::POST, path, body, expect }
 }
 
+fn patch(path: &'static str, body: Value, expect: [u16; 5]) -> Row {
+    Row { method: Method::PATCH, path, body, expect }
+}
+
 fn delete(path: &'static str, expect: [u16; 5]) -> Row {
     Row { method: Method::DELETE, path, body: Value::Null, expect }
 }
@@ -93,6 +97,8 @@ fn table() -> Vec<Row> {
         get("/v1/apps/{app}/domains", SHARED(200)),
         post("/v1/apps/{app}/domains", none(), SHARED(400)),
         delete("/v1/apps/{app}/domains/{domain}", OWNER(404)),
+        get("/v1/apps/{app}/routing", SHARED(200)),
+        patch("/v1/apps/{app}/routing", json!({ "https": "always" }), SHARED(400)),
         get("/v1/apps/{app}/containers", SHARED(200)),
         get("/v1/apps/{app}/containers/restart", SHARED(200)),
         get("/v1/apps/{app}/containers/{type}", SHARED(200)),

@@ -25,6 +25,7 @@ mod perms;
 mod releases;
 mod restart;
 mod routes;
+mod routing;
 mod run;
 mod scale;
 #[cfg(test)]
@@ -91,6 +92,8 @@ fn endpoints() -> Routes {
         .get("/apps/{app}/domains", domains::list) // deis domains:list, info, git:remote
         .post("/apps/{app}/domains", domains::add) // deis domains:add
         .delete("/apps/{app}/domains/{domain}", domains::remove) // deis domains:remove
+        .get("/apps/{app}/routing", routing::show) // no command
+        .patch("/apps/{app}/routing", routing::change) // no command
         .get("/apps/{app}/containers", containers::list) // deis ps, info, scale
         .post("/apps/{app}/containers/restart", restart::all) // deis ps:restart (API 1.3)
         .get("/apps/{app}/containers/restart", containers::list_of_type_restart) // no command

@@ -67,6 +67,10 @@ impl Routes {
         self.add(path, Access::Token, "DELETE", on(MethodFilter::DELETE, handler))
     }
 
+    pub(super) fn patch<T: 'static>(self, path: &'static str, handler: impl Handler<T, Platform>) -> Self {
+        self.add(path, Access::Token, "PATCH", on(MethodFilter::PATCH, handler))
+    }
+
     /// A POST that needs no token.
     pub(super) fn post_public<T: 'static>(self, path: &'static str, handler: impl Handler<T, Platform>) -> Self {
         self.add(path, Access::Public, "POST", on(MethodFilter::POST, handler))

@@ -4,6 +4,7 @@ mod build_record;
 mod certificate;
 mod domain;
 mod push;
+mod routing;
 mod run;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub(super) use build_record::BuildRecord;
 pub(super) use certificate::{AutomaticCertificate, Certificate};
 pub(super) use domain::Domain;
 pub(super) use push::{Built, Push};
+pub(super) use routing::Routing;
 
 /// What register answers: the shape of Deis 1.2 with the numeric `id` of 1.0.
 #[derive(Serialize, ToSchema)]

@@ -1,12 +1,19 @@
 //! Switches, domains, and claims during a switch.
 
+use std::net::SocketAddr;
+
 use super::*;
 
-fn claim(table: &Table) -> Result<Claim, Refusal> {
-    match table.find("app.localhost", &[])? {
-        Found::App(claim) => Ok(claim),
-        Found::Platform => panic!("that is another host"),
+/// Who answers at `host`; the platform is `Ok(None)`.
+fn find(table: &Table, host: &str) -> Result<Option<Claim>, Refusal> {
+    match table.find(host, &HeaderMap::new(), &[])? {
+        Found::App(_, claim) => claim.map(Some).ok_or(Refusal::NoUpstream),
+        Found::Platform => Ok(None),
     }
+}
+
+fn claim(table: &Table) -> Result<Claim, Refusal> {
+    find(table, "app.localhost").map(|claim| claim.expect("that is another host"))
 }
 
 fn app() -> AppName {
@@ -50,9 +57,9 @@ fn domains(names: &[&str]) -> Vec<DomainName> {
 }
 
 fn serving(table: &Table, host: &str) -> Option<InstanceId> {
-    match table.find(host, &[]) {
-        Ok(Found::App(claim)) => Some(claim.upstream().instance()),
-        Ok(Found::Platform) => panic!("{host} is the platform"),
+    match find(table, host) {
+        Ok(Some(claim)) => Some(claim.upstream().instance()),
+        Ok(None) => panic!("{host} is the platform"),
         Err(Refusal::UnknownHost) => None,
         Err(refusal) => panic!("{host}: {refusal:?}"),
     }
@@ -89,9 +96,9 @@ fn domains_lead_to_their_app_and_follow_its_switches() {
     table.set_domains(&app(), &domains(&["www.example.com"]));
     check("www.example.com", None);
     table.add_app(&app());
-    assert_eq!(table.find("www.example.com", &[]).expect_err("the old domain is gone"), Refusal::UnknownHost);
+    assert_eq!(find(&table, "www.example.com").expect_err("the old domain is gone"), Refusal::UnknownHost);
     table.set_domains(&app(), &domains(&["www.example.com"]));
-    assert_eq!(table.find("www.example.com", &[]).expect_err("nothing runs"), Refusal::NoUpstream);
+    assert_eq!(find(&table, "www.example.com").expect_err("nothing runs"), Refusal::NoUpstream);
 }
 
 /// Two apps are published in either order after a domain went from one to the other.
@@ -116,10 +123,10 @@ fn no_domain_takes_a_host_of_the_platform() {
     table.add_app(&"shop".parse().expect("an app name"));
     let names = ["slipway.apps.example.com", "shop.apps.example.com", "apps.example.com", "*.example.com"];
     table.set_domains(&app(), &domains(&names));
-    assert!(matches!(table.find("slipway.apps.example.com", &[]), Ok(Found::Platform)));
-    assert_eq!(table.find("shop.apps.example.com", &[]).expect_err("nothing runs"), Refusal::NoUpstream);
+    assert!(matches!(find(&table, "slipway.apps.example.com"), Ok(None)));
+    assert_eq!(find(&table, "shop.apps.example.com").expect_err("nothing runs"), Refusal::NoUpstream);
     for host in ["apps.example.com", "x.apps.example.com", "www.example.com"] {
-        assert_eq!(table.find(host, &[]).expect_err("nobody's"), Refusal::UnknownHost);
+        assert_eq!(find(&table, host).expect_err("nobody's"), Refusal::UnknownHost);
     }
 }
 
@@ -150,4 +157,61 @@ async fn no_claim_lands_on_an_upstream_that_was_drained() {
     for thread in threads {
         thread.join().expect("no claim failed");
     }
+}
+
+#[test]
+fn settings_hold_at_every_host_of_the_app_and_outlive_a_publish() {
+    let table = Table::new("localhost");
+    table.publish(&app(), vec![(InstanceId::new(), address())]);
+    table.set_domains(&app(), &domains(&["www.example.com", "*.example.com"]));
+    let (id, routing) = (AppId::new(), Routing { max_connections: 7, ..Routing::default() });
+    table.set_routing([(&app(), id, &routing)]);
+    let check = |step: &str| {
+        for host in ["app.localhost", "www.example.com", "any.example.com"] {
+            let Ok(Found::App(found, Some(_))) = table.find(host, &HeaderMap::new(), &[]) else {
+                panic!("{step}: {host}")
+            };
+            assert_eq!((found.id(), found.settings.max_requests), (Some(id), 7), "{step}: {host}");
+        }
+    };
+    check("set");
+    table.publish(&app(), vec![(InstanceId::new(), address())]);
+    check("published");
+    table.set_domains(&app(), &domains(&["www.example.com", "*.example.com", "other.org"]));
+    check("renamed");
+    table.remove_app(&app());
+    table.set_routing([(&app(), id, &routing)]);
+    assert_eq!(find(&table, "app.localhost").expect_err("it is gone"), Refusal::UnknownHost);
+}
+
+#[test]
+fn an_app_in_maintenance_claims_nobody() {
+    let table = Table::new("localhost");
+    table.publish(&app(), vec![(InstanceId::new(), address())]);
+    let held = claim(&table).expect("a claim");
+    table.set_routing([(&app(), AppId::new(), &Routing { maintenance: true, ..Routing::default() })]);
+    assert_eq!(claim(&table).expect_err("nobody"), Refusal::NoUpstream);
+    assert_eq!(held.upstream().in_flight(), 1);
+    table.set_routing([(&app(), AppId::new(), &Routing::default())]);
+    assert_eq!(claim(&table).expect("back").upstream().instance(), held.upstream().instance());
+}
+
+#[test]
+fn a_cookie_leads_to_its_instance_while_that_may_be_used() {
+    let (table, instances) = (Table::new("localhost"), [InstanceId::new(), InstanceId::new(), InstanceId::new()]);
+    table.publish(&app(), instances.map(|instance| (instance, address())).to_vec());
+    let mut headers = HeaderMap::new();
+    let cookie = sticky::Token::of(instances[1]).cookie(false);
+    headers.insert("cookie", cookie);
+    let found = |tried: &[InstanceId]| match table.find("app.localhost", &headers, tried) {
+        Ok(Found::App(_, Some(claim))) => claim.upstream().instance(),
+        other => panic!("{other:?}"),
+    };
+    let sticky = Routing { sticky: true, ..Routing::default() };
+    assert!((0..6).any(|_| found(&[]) != instances[1]), "a cookie means nothing until it is asked for");
+    table.set_routing([(&app(), AppId::new(), &sticky)]);
+    assert!((0..6).all(|_| found(&[]) == instances[1]));
+    assert_ne!(found(&[instances[1]]), instances[1], "one that was tried is not tried again");
+    table.retire(&app(), instances[1]);
+    assert!((0..6).all(|_| found(&[]) != instances[1]));
 }

@@ -11,8 +11,8 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-use super::support::{Answer, Running, TestServer, full, read_head, soon};
-use crate::route::{BoxError, RouterConfig};
+use super::support::{Answer, Running, TestServer, full, patient, read_head, soon};
+use crate::route::BoxError;
 
 type Pieces = mpsc::UnboundedSender<Result<Frame<Bytes>, BoxError>>;
 
@@ -231,8 +231,10 @@ async fn an_app_may_answer_before_it_has_read_the_upload() {
 
 #[tokio::test]
 async fn silence_in_the_middle_of_a_body_ends_it() {
-    let config = RouterConfig { body_idle_timeout: Duration::from_millis(100), ..RouterConfig::default() };
-    let router = Running::start_with(config, None).await;
+    let router = Running::start().await;
+    let brief = || patient(Duration::from_secs(60), Duration::from_millis(100));
+    router.set("stalls", brief());
+    router.set("echo", brief());
     let stalls = TestServer::raw(|mut stream| async move {
         read_head(&mut stream).await;
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhello").await.expect("the router reads");
@@ -255,14 +257,14 @@ async fn silence_in_the_middle_of_a_body_ends_it() {
     let request = Request::post("/").header("host", "echo.example.test").body(body).expect("a request");
     let mut client = router.client().await;
     pieces.send(data("a beginning")).expect("open");
-    assert_eq!(Answer::of(client.send(request).await).await.refusal(), (400, "bad-request"));
+    assert_eq!(Answer::of(client.send(request).await).await.refusal(), (408, "request-timeout"));
 }
 
 /// The limit for an answer runs from the end of the request, not from its beginning.
 #[tokio::test]
 async fn a_long_upload_is_no_slow_app() {
-    let config = RouterConfig { response_timeout: Duration::from_millis(300), ..RouterConfig::default() };
-    let router = Running::start_with(config, None).await;
+    let router = Running::start().await;
+    router.set("counts", patient(Duration::from_millis(300), Duration::from_secs(60)));
     let counts = TestServer::http(|request: Request<Incoming>| async move {
         let body = request.into_body().collect().await.expect("whole").to_bytes();
         Response::new(full(body.len().to_string()))

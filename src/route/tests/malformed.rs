@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::AsyncWriteExt;
 
-use super::support::{Running, TestServer, read_head};
+use super::support::{Running, TestServer, full, read_head};
 
 /// A router with one app, `a`, that records every request head it gets.
 async fn recording() -> (Running, TestServer, Arc<Mutex<Vec<String>>>) {
@@ -67,6 +67,48 @@ async fn a_malformed_message_is_refused_before_it_is_routed() {
         ("POST / HTTP/1.1\r\nHost: a.example.test\r\nContent-Length: 3, 3\r\n\r\nabc", "HTTP/1.1 400 "),
         ("POST / HTTP/1.1\r\nHost: a.example.test\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 400 "),
         ("POST / HTTP/1.0\r\nHost: a.example.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 400 "),
+        (
+            "POST / HTTP/1.1\r\nHost: a.example.test\r\nContent-Length: 99999999999999999999999\r\n\r\nabc",
+            "HTTP/1.1 400 ",
+        ),
+        ("POST / HTTP/1.1\r\nHost: a.example.test\r\nContent-Length: -1\r\n\r\n", "HTTP/1.1 400 "),
+        ("POST / HTTP/1.1\r\nHost: a.example.test\r\nContent-Length: 0x3\r\n\r\nabc", "HTTP/1.1 400 "),
+        ("POST / HTTP/1.1\r\nHost: a.example.test\r\nContent-Length:\r\n\r\nabc", "HTTP/1.1 400 "),
+        ("POST / HTTP/1.1\r\nHost: a.example.test\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 400 "),
+        (
+            "POST / HTTP/1.1\r\nHost: a.example.test\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+            "HTTP/1.1 400 ",
+        ),
+        ("POST / HTTP/1.1\r\nHost: a.example.test\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n", "HTTP/1.1 400 "),
+        (
+            "POST / HTTP/1.1\r\nHost: a.example.test\r\nTransfer-Encoding: gzip, chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+            "HTTP/1.1 400 ",
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a.example.test\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+            "HTTP/1.1 400 ",
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a.example.test\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+            "HTTP/1.1 400 ",
+        ),
+        ("POST / HTTP/1.1\r\nHost: a.example.test\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 400 "),
+        ("POST / HTTP/1.1\r\nHost: a.example.test\r\nTransfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n", "HTTP/1.1 400 "),
+        ("POST / HTTP/1.1\r\nHost: a.example.test\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n", "HTTP/1.1 400 "),
+        ("GET / HTTP/1.1\r\n Host: a.example.test\r\n\r\n", "HTTP/1.1 400 "),
+        ("GET / HTTP/1.1\r\nHost: a.example.test\r\n: empty\r\n\r\n", "HTTP/1.1 400 "),
+        ("GET / HTTP/1.1\r\nHost: a.example.test\r\nX\r\n\r\n", "HTTP/1.1 400 "),
+        ("GET / HTTP/1.1\r\nHost: a.example.test\r\nX: a\0b\r\n\r\n", "HTTP/1.1 400 "),
+        ("GET / HTTP/1.1\r\nHost: a.example.test\r\nX: a\rInjected: b\r\n\r\n", "HTTP/1.1 400 "),
+        ("GET / HTTP/1.1\r\nHost: a.example.test\r\nX\u{e9}: a\r\n\r\n", "HTTP/1.1 400 "),
+        ("GET /a b HTTP/1.1\r\nHost: a.example.test\r\n\r\n", "HTTP/1.1 400 "),
+        ("GET /a\x01b HTTP/1.1\r\nHost: a.example.test\r\n\r\n", "HTTP/1.1 400 "),
+        ("GET  / HTTP/1.1\r\nHost: a.example.test\r\n\r\n", "HTTP/1.1 400 "),
+        ("GET relative HTTP/1.1\r\nHost: a.example.test\r\n\r\n", "HTTP/1.1 400 "),
+        ("G\tET / HTTP/1.1\r\nHost: a.example.test\r\n\r\n", "HTTP/1.1 400 "),
+        ("GET / HTTP/1.2\r\nHost: a.example.test\r\n\r\n", "HTTP/1.1 400 "),
+        ("GET / HTTP/9.1\r\nHost: a.example.test\r\n\r\n", "HTTP/1.1 400 "),
+        ("GET /\r\n\r\n", "HTTP/1.1 400 "),
         (&long, "HTTP/1.1 431 "),
     ] {
         let answer = router.raw(request.as_bytes()).await;
@@ -79,11 +121,19 @@ async fn a_malformed_message_is_refused_before_it_is_routed() {
 /// Two lengths in one message are how one request is hidden in another: the app must see one, and only one message.
 #[tokio::test]
 async fn a_message_with_two_lengths_reaches_the_app_with_one() {
+    for order in
+        ["Content-Length: {}\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: {}"]
+    {
+        two_lengths(order).await;
+    }
+}
+
+async fn two_lengths(order: &str) {
     let (router, _server, heads) = recording().await;
     let smuggled = "GET /hidden HTTP/1.1\r\nHost: a.example.test\r\n\r\n";
     let request = format!(
-        "POST /seen HTTP/1.1\r\nHost: a.example.test\r\nContent-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}",
-        smuggled.len() + 5,
+        "POST /seen HTTP/1.1\r\nHost: a.example.test\r\n{}\r\n\r\n0\r\n\r\n{smuggled}",
+        order.replace("{}", &(smuggled.len() + 5).to_string()),
     );
     let answer = router.raw(request.as_bytes()).await;
     assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
@@ -93,6 +143,46 @@ async fn a_message_with_two_lengths_reaches_the_app_with_one() {
     let head = heads[0].to_ascii_lowercase();
     assert!(head.starts_with("post /seen ") && head.contains("transfer-encoding: chunked\r\n"), "{head}");
     assert!(!head.contains("content-length"), "{head}");
+}
+
+/// An upload whose chunks are no chunks is broken: the app never sees it whole, and no byte of it is taken for a request.
+#[tokio::test]
+async fn bad_chunks_end_the_request_and_the_connection() {
+    let router = Running::start().await;
+    let whole = Arc::new(Mutex::new(0));
+    let counter = Arc::clone(&whole);
+    let server = TestServer::http(move |request: http::Request<hyper::body::Incoming>| {
+        let counter = Arc::clone(&counter);
+        async move {
+            if http_body_util::BodyExt::collect(request.into_body()).await.is_ok() {
+                *counter.lock().expect("no panic") += 1;
+            }
+            http::Response::new(full("ok"))
+        }
+    })
+    .await;
+    router.publish("a", &[server.address]);
+    let next = "GET /next HTTP/1.1\r\nHost: a.example.test\r\n\r\n";
+    for body in [
+        "zz\r\nhello\r\n0\r\n\r\n",
+        "-5\r\nhello\r\n0\r\n\r\n",
+        "0x5\r\nhello\r\n0\r\n\r\n",
+        "+5\r\nhello\r\n0\r\n\r\n",
+        "\r\nhello\r\n0\r\n\r\n",
+        "FFFFFFFFFFFFFFFFF\r\nhello\r\n0\r\n\r\n",
+        "5\nhello\r\n0\r\n\r\n",
+        "5\r\nhelloworld\r\n0\r\n\r\n",
+        "5\r\nhello0\r\n\r\n",
+        "5;a\nb\r\nhello\r\n0\r\n\r\n",
+        "5\r\nhello\r\n0\r\nX : y\r\n\r\n",
+    ] {
+        let head = "POST / HTTP/1.1\r\nHost: a.example.test\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let answer = router.raw(format!("{head}{body}{next}").as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{body:?}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{body:?}: {answer}");
+        assert!(answer.contains("x-slipway-error: bad-request\r\n"), "{body:?}: {answer}");
+    }
+    assert_eq!(*whole.lock().expect("no panic"), 0);
 }
 
 #[tokio::test]

@@ -1,9 +1,12 @@
 //! The router against real upstreams and clients on real sockets.
 
+mod again;
 mod bodies;
 mod drain;
 mod malformed;
+mod observed;
 mod routing;
+mod settings;
 mod support;
 mod tls;
 mod upgrade;

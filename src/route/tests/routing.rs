@@ -11,8 +11,7 @@ use http_body_util::Empty;
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 
-use super::support::{Answer, Running, TestServer, closed_port, full, name, read_head, soon, until};
-use crate::route::RouterConfig;
+use super::support::{Answer, Running, TestServer, closed_port, full, name, patient, read_head, soon, until};
 
 #[tokio::test]
 async fn a_request_reaches_the_app_that_its_host_names() {
@@ -41,8 +40,8 @@ async fn the_platform_answers_at_its_own_host() {
 
 #[tokio::test]
 async fn an_answer_of_slipways_own_says_so_and_why() {
-    let config = RouterConfig { response_timeout: Duration::from_millis(100), ..RouterConfig::default() };
-    let router = Running::start_with(config, None).await;
+    let router = Running::start().await;
+    router.set("sleeps", patient(Duration::from_millis(100), Duration::from_secs(60)));
     let closes = TestServer::raw(|mut stream| async move {
         read_head(&mut stream).await;
     })

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +18,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{AppName, InstanceId};
-use crate::route::{BoxBody, BoxError, ERROR_HEADER, RouterConfig, Table, serve};
+use crate::route::app::Settings;
+use crate::route::{Answered, BoxBody, BoxError, ERROR_HEADER, Observer, RouterConfig, Table, serve};
 
 /// How long anything in these tests may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -42,6 +43,7 @@ pub async fn until(what: &str, condition: impl Fn() -> bool) {
 pub struct Running {
     pub address: SocketAddr,
     pub table: Table,
+    pub told: Arc<Told>,
     pub stop: CancellationToken,
     pub served: JoinHandle<()>,
 }
@@ -59,8 +61,10 @@ impl Running {
             let text = format!("platform {} {:?}", request.uri(), request.headers().get("x-forwarded-proto"));
             Box::pin(async move { Response::new(full(text).map_err(|never| match never {}).boxed_unsync()) })
         });
-        let served = tokio::spawn(serve(listener, tls, table.clone(), Arc::new(config), platform, stop.clone()));
-        Self { address, table, stop, served }
+        let told = Arc::new(Told::default());
+        let (observer, bounds) = (told.clone(), Arc::new(config));
+        let served = tokio::spawn(serve(listener, tls, table.clone(), bounds, platform, observer, stop.clone()));
+        Self { address, table, told, stop, served }
     }
 
     /// Publishes exactly these upstreams for `app`.
@@ -68,6 +72,12 @@ impl Running {
         let listed: Vec<_> = upstreams.iter().map(|address| (InstanceId::new(), *address)).collect();
         self.table.publish(&name(app), listed.clone());
         listed.into_iter().map(|(instance, _)| instance).collect()
+    }
+
+    /// Treats the requests of `app`, which is made known, by these settings.
+    pub fn set(&self, app: &str, settings: Settings) {
+        self.table.add_app(&name(app));
+        self.table.set_settings([(&name(app), None, settings)]);
     }
 
     /// One GET over a connection of its own.
@@ -102,6 +112,37 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.stop.cancel();
+    }
+}
+
+/// What the observer was told, one entry for each request: `app instance status code bytes-in bytes-out`, then `upgraded`, the
+/// protocol and the path.
+#[derive(Default)]
+pub struct Told(Mutex<Vec<String>>);
+
+impl Told {
+    /// Waits until that many requests are over, then yields what was told of them.
+    pub async fn requests(&self, count: usize) -> Vec<String> {
+        until("requests are told of", || self.0.lock().expect("no panic").len() >= count).await;
+        self.0.lock().expect("no panic").clone()
+    }
+}
+
+impl Observer for Told {
+    fn answered(&self, request: &Answered<'_>) {
+        let app = request.app.map_or("-", |app| app.name().as_str());
+        let instance = if request.instance.is_some() { "there" } else { "-" };
+        let upgraded = if request.is_upgraded { " upgraded" } else { "" };
+        let protocol = if request.is_tls { "https" } else { "http" };
+        let path = request.line.map_or("", |line| line.path.as_str());
+        self.0.lock().expect("no panic").push(format!(
+            "{app} {instance} {} {} {} {}{upgraded} {protocol} {} {path}",
+            request.status,
+            request.error.unwrap_or("ok"),
+            request.bytes_in,
+            request.bytes_out,
+            request.method,
+        ));
     }
 }
 
@@ -154,6 +195,11 @@ impl Answer {
     pub fn refusal(&self) -> (u16, &str) {
         (self.status.as_u16(), self.header(ERROR_HEADER.as_str()))
     }
+}
+
+/// Settings with an upload and a download that may pause for `idle`, and an answer that has to begin within `response`.
+pub fn patient(response: Duration, idle: Duration) -> Settings {
+    Settings { response_timeout: response, idle_timeout: idle, ..Settings::default() }
 }
 
 pub fn name(app: &str) -> AppName {

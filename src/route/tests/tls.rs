@@ -45,6 +45,17 @@ async fn connect(router: &Running, certificate: &str, protocol: &[u8]) -> TlsStr
     soon("the handshake", connected).await.expect("the certificate covers every app")
 }
 
+/// One GET by HTTPS and HTTP/1.1: status and headers.
+pub async fn get(router: &Running, certificate: &str, host: &str) -> (u16, HeaderMap) {
+    let stream = connect(router, certificate, b"http/1.1").await;
+    let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+    let driver = tokio::spawn(driver);
+    let request = Request::get("/").header("host", host).body(Empty::<Bytes>::new()).expect("a request");
+    let response = soon("an answer", sender.send_request(request)).await.expect("an answer");
+    driver.abort();
+    (response.status().as_u16(), response.headers().clone())
+}
+
 /// Tells the version and headers that the app saw.
 async fn witness() -> TestServer {
     TestServer::http(|request: Request<Incoming>| async move {

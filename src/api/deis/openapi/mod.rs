@@ -23,7 +23,7 @@ use utoipa::OpenApi;
 use super::routes::Endpoint;
 use super::{
     accounts, apps, archives, build_records, builds, certs, config, containers, domains, hooks, keys, logs, openapi,
-    perms, releases, restart, run, scale,
+    perms, releases, restart, routing, run, scale,
 };
 
 #[derive(OpenApi)]
@@ -48,6 +48,7 @@ use super::{
         (name = "releases", description = "Numbered pairs of a build and a config, and the way back to an earlier one."),
         (name = "containers", description = "Running instances, and how many of each process type there should be."),
         (name = "domains", description = "Host names of one's own under which an app answers."),
+        (name = "routing", description = "How the router treats an app's requests: maintenance, HTTPS, limits."),
         (name = "certs", description = "Certificates for HTTPS, shown for domains of apps that their owner may use."),
         (name = "run", description = "One-off commands."),
         (name = "perms", description = "Who else may use an app, and who may do everything."),
@@ -101,6 +102,8 @@ use super::{
         domains::list,
         domains::add,
         domains::remove,
+        routing::show,
+        routing::change,
         containers::list,
         containers::list_of_type,
         containers::show,

@@ -68,7 +68,7 @@ impl Site<'_> {
         if has_page || self.access == Access::Builder || self.path.contains('{') {
             errors.push(404);
         }
-        if self.method == "post" {
+        if self.method == "post" || self.method == "patch" {
             errors.push(400);
         }
         if has_body {

@@ -11,6 +11,7 @@ mod hooks;
 mod people;
 mod releases;
 mod restart;
+mod routing;
 mod run;
 mod scale;
 mod sharing;

@@ -18,7 +18,7 @@ use crate::build::{BuildLogs, BuildSettings, Builder, FingerprintKey, SlugStore,
 use crate::git::Repositories;
 use crate::logs::{Collector, LogLimits, LogStore};
 use crate::model::{BuilderKey, Registration};
-use crate::platform::{AutomaticCertificates, Parts, Platform, PlatformSettings, ServedCertificates};
+use crate::platform::{AutomaticCertificates, Parts, Platform, PlatformSettings, RoutedSettings, ServedCertificates};
 use crate::rollout::{RolloutSettings, Rollouts};
 use crate::route::{Certificates, Challenges, Table, tls};
 use crate::store::{Sealer, Store};
@@ -88,7 +88,7 @@ impl World {
         let rollouts = Rollouts::new(
             store.clone(),
             engine.clone(),
-            table,
+            table.clone(),
             logs.clone(),
             collector,
             rollout_settings(),
@@ -106,6 +106,7 @@ impl World {
             logs,
             certificates: ServedCertificates::new(certificates.clone()),
             automatic: AutomaticCertificates::new(None, Challenges::default()),
+            routing: RoutedSettings::new(table),
             settings: PlatformSettings {
                 server_id: "test".to_owned(),
                 domain: "example.com".to_owned(),
