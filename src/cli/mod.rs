@@ -28,6 +28,9 @@ enum Command {
     Serve {
         #[command(flatten)]
         options: Options,
+        /// Take the place of the server that runs on the same data directory, for an upgrade: no request fails.
+        #[arg(long)]
+        takeover: bool,
     },
     /// Say what is missing or wrong on this machine, and the command that mends it.
     Doctor {
@@ -65,7 +68,9 @@ pub fn run() -> ExitCode {
 
 async fn run_command(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Serve { options } => server::serve(options.load()?).await.map(|()| ExitCode::SUCCESS),
+        Command::Serve { options, takeover } => {
+            server::serve(options.load()?, takeover).await.map(|()| ExitCode::SUCCESS)
+        }
         Command::Doctor { options } => doctor::run(&options.load()?).await,
         Command::Stack(command) => stack::run(command).await,
         Command::Gc(arguments) => gc::run(arguments).await,

@@ -34,6 +34,7 @@ use crate::logs::{Collector, LogStore};
 use crate::model::{App, Build, Config, Formation, InstanceId, InvalidSetting, Release, Step};
 use crate::route::{Table, Upstream};
 use crate::store::{Journal, JournalError, Store, StoreError, instances};
+use crate::telemetry::metrics::metrics;
 
 pub use drain::remove_app_objects;
 pub use one_off::{OneOff, OneOffError, Place as OneOffPlace, Ran};
@@ -176,6 +177,20 @@ impl Rollouts {
     /// for them was started again, and is the supervisor's where it does not come up. Errors after the
     /// switch are not reported as failures of the rollout; they are logged, and the supervisor finishes the work.
     pub async fn run(
+        &self,
+        journal: &mut Journal,
+        target: &Target,
+        formation: &Formation,
+        scope: Scope<'_>,
+        out: Progress<'_>,
+    ) -> Result<(), RolloutError> {
+        let began = Instant::now();
+        let done = self.replace(journal, target, formation, scope, out).await;
+        metrics().rollout(done.is_ok(), began.elapsed());
+        done
+    }
+
+    async fn replace(
         &self,
         journal: &mut Journal,
         target: &Target,

@@ -6,6 +6,7 @@ use super::{Rollouts, spec};
 use crate::engine::Container;
 use crate::model::{Instance, InstanceId, InstanceState};
 use crate::store::{StoreError, instances};
+use crate::telemetry::metrics::metrics;
 
 impl Rollouts {
     /// Brings one instance back: a running container is only verified, anything else makes way for a fresh one.
@@ -36,6 +37,7 @@ impl Rollouts {
                 if !self.is_live(instance).await? {
                     return Ok(());
                 }
+                metrics().restart(target.app.name.as_str());
                 self.start_instance(&target, instance).await?
             }
         };

@@ -1,4 +1,4 @@
-//! Access lines: one for each request of an app, in the app's stream, said by `router`.
+//! What is kept of requests: each is counted, and leaves a line in its app's stream, said by `router`.
 //!
 //! Traffic never waits for a disk: a request leaves its line in a bounded queue, and one task writes what has gathered there
 //! some ten times a second. What finds the queue full is counted, and the stream says how many are missing.
@@ -15,7 +15,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use crate::logs::LogStore;
 use crate::model::{AppId, LogLine, LogSource};
 use crate::route::{Answered, Line, Observer, RoutedApp};
-use crate::telemetry::metrics::metrics;
+use crate::telemetry::metrics::{RequestCount, metrics};
 
 /// Lines that wait to be written; some megabytes if all of them are long.
 const QUEUE: usize = 16_384;
@@ -59,6 +59,14 @@ impl AccessLog {
 
 impl Observer for AccessLog {
     fn answered(&self, request: &Answered<'_>) {
+        metrics().request(&RequestCount {
+            app: request.app.map_or("", |app| app.name().as_str()),
+            status: request.status,
+            error: request.error,
+            took: request.service,
+            received: request.bytes_in,
+            sent: request.bytes_out,
+        });
         let (Some(app), Some(line)) = (request.app, request.line) else { return };
         let entry = Entry {
             app: Arc::clone(app),

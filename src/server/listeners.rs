@@ -8,14 +8,16 @@ use axum::Router;
 use axum::body::Body;
 use http_body_util::BodyExt;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::access::AccessLog;
+use super::compose::{Ingress, router_config};
+use super::keys;
+use super::life::{Stops, Tasks};
 use super::push_backend::Backend;
 use super::ready::Ready;
-use super::{Ingress, Stops, keys};
+use super::takeover::Sockets;
 use crate::config::Config;
 use crate::platform::Platform;
 use crate::push::{self, PushConfig};
@@ -39,6 +41,13 @@ fn address(listener: &TcpListener) -> String {
     listener.local_addr().map(|address| address.to_string()).unwrap_or_default()
 }
 
+impl From<[TcpListener; 4]> for Listeners {
+    /// In the order API, SSH, HTTP, HTTPS.
+    fn from([api, ssh, http, https]: [TcpListener; 4]) -> Self {
+        Self { api, ssh, http, https }
+    }
+}
+
 impl Listeners {
     /// Takes all four addresses, or none.
     pub async fn bind(config: &Config) -> Result<Self> {
@@ -48,6 +57,11 @@ impl Listeners {
             http: bind(config.http_addr, "http-addr").await?,
             https: bind(config.https_addr, "https-addr").await?,
         })
+    }
+
+    /// Handles of the sockets, which outlive these listeners.
+    pub(super) fn sockets(&self) -> Result<Sockets> {
+        Sockets::of([&self.api, &self.ssh, &self.http, &self.https]).context("keeping the listening sockets")
     }
 
     /// The addresses as they were really bound.
@@ -69,7 +83,7 @@ impl Listeners {
         }
     }
 
-    /// Starts serving on all four, each as a task of `serving`.
+    /// Starts serving on all four: the doors as tasks of `serving`, the router as those that are returned.
     #[expect(clippy::too_many_arguments, reason = "called once, by the composition root")]
     pub(super) async fn serve(
         self,
@@ -79,14 +93,17 @@ impl Listeners {
         ingress: Ingress,
         stops: &Stops,
         tracker: &TaskTracker,
-        serving: &mut JoinSet<Result<()>>,
-    ) -> Result<()> {
+        serving: &mut Tasks,
+    ) -> Result<Tasks> {
+        let mut routing = Tasks::new();
         let api = crate::api::router(platform.clone());
-        let router_config = super::router_config(config, self.https.local_addr()?.port());
+        let router_config = router_config(config, self.https.local_addr()?.port());
         let tls = tls::server_config(ingress.certificates);
         let (access, writing) = AccessLog::new(ingress.logs);
-        serving.spawn(async move {
-            writing.await;
+        let no_more_lines = stops.lines.clone();
+        routing.spawn(async move {
+            // By itself it ends with the observer, which goes with the router.
+            no_more_lines.run_until_cancelled(writing).await;
             Ok(())
         });
         let observer: Arc<dyn Observer> = access;
@@ -94,7 +111,7 @@ impl Listeners {
             let (table, observer) = (ingress.table.clone(), Arc::clone(&observer));
             let (bounds, stop) = (Arc::clone(&router_config), stops.ingress.clone());
             let service = platform_service(api.clone());
-            serving.spawn(async move {
+            routing.spawn(async move {
                 route::serve(listener, tls, table, bounds, service, observer, stop).await;
                 Ok(())
             });
@@ -105,7 +122,7 @@ impl Listeners {
             crate::api::serve(self.api, local, crate::api::HEAD_TIMEOUT, stop).await;
             Ok(())
         });
-        Ok(())
+        Ok(routing)
     }
 }
 

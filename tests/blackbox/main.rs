@@ -33,3 +33,4 @@ mod run;
 mod strategies;
 mod supervision;
 mod support;
+mod takeover;

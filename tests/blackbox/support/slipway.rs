@@ -128,6 +128,28 @@ impl Slipway {
         let options = self.process.lock().expect("not poisoned").options.clone();
         let mut command = self.command(&options);
         command.arg("serve").args(&options.args);
+        self.adopt(command).await;
+    }
+
+    /// A new process takes over from the one that runs, which has to end with status 0.
+    pub async fn take_over(&self) {
+        let options = self.process.lock().expect("not poisoned").options.clone();
+        let mut command = self.command(&options);
+        command.args(["serve", "--takeover"]).args(&options.args);
+        let old = self.process.lock().expect("not poisoned").child.take();
+        let mut old = old.expect("it runs");
+        self.adopt(command).await;
+        let ended = look_until(LONG, async || match old.try_wait() {
+            Ok(Some(status)) => Ok(status),
+            _ => Err("the old server still runs".to_owned()),
+        });
+        let status = ended.await.unwrap_or_else(|problem| panic!("{problem}\n{}", self.log()));
+        assert_eq!(status.code(), Some(0), "{}", self.log());
+    }
+
+    /// Starts a process that is the server from now on, and waits until it says that it serves.
+    async fn adopt(&self, mut command: Command) {
+        let ready = self.ready_file();
         let child = command.spawn().expect("the binary was built by cargo");
         let pid = child.id();
         self.process.lock().expect("not poisoned").child = Some(child);
@@ -136,10 +158,12 @@ impl Slipway {
                 panic!("slipway serve ended with {status}:\n{}", self.log());
             }
             let text = std::fs::read_to_string(&ready).map_err(|error| error.to_string())?;
-            serde_json::from_str(&text).map_err(|error| panic!("the ready file is half written ({error}): {text}"))
+            let written: Value = serde_json::from_str(&text)
+                .unwrap_or_else(|error| panic!("the ready file is half written ({error}): {text}"));
+            // Until then it is that of the server before.
+            if written["pid"] == pid { Ok(written) } else { Err(text) }
         })
         .await;
-        assert_eq!(written["pid"], pid, "{written}");
         let address = |name: &str| {
             let text = written[name].as_str().unwrap_or_else(|| panic!("no {name} in the ready file: {written}"));
             text.parse().unwrap_or_else(|error| panic!("{name} '{text}' is no address: {error}"))

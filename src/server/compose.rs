@@ -1,0 +1,146 @@
+//! Builds all parts and ties them together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio_util::task::TaskTracker;
+
+use super::life::Stops;
+use super::{server_id, slugs_dir};
+use crate::build::{BuildLogs, BuildSettings, Builder, FingerprintKey, SlugStore, Stack};
+use crate::config::{Acme, Config};
+use crate::engine::Engine;
+use crate::engine::docker::Docker;
+use crate::git::Repositories;
+use crate::logs::{Collector, LogStore};
+use crate::platform::{
+    AcmeSettings, AutomaticCertificates, Callers, CleanupDue, OwnedOperations, Parts, Platform, PlatformSettings,
+    RoutedSettings, RunningBuilds, ServedCertificates, Throttle,
+};
+use crate::rollout::{RolloutSettings, Rollouts};
+use crate::route::{Certificates, RouterConfig, Table};
+use crate::store::Store;
+
+/// Largest slug, compressed.
+const SLUG_BYTES: u64 = 500 << 20;
+/// How long an instance without a port must stay up to count as healthy.
+const SETTLE: Duration = Duration::from_secs(2);
+/// Between two comparisons of wanted with actual instances.
+const WATCH_PERIOD: Duration = Duration::from_secs(5);
+/// The first wait before a dead instance is started again.
+const RESTART_WAIT: Duration = Duration::from_secs(1);
+/// What pushes left in repositories goes at the start when it is so old: a git that outlived a killed server is still
+/// finishing for a moment.
+const SWEPT_AGE: Duration = Duration::from_secs(10);
+
+/// What the router works with, and the platform changes.
+pub(super) struct Ingress {
+    pub table: Table,
+    pub certificates: Certificates,
+    pub logs: LogStore,
+}
+
+/// The platform over all its parts; nothing runs yet.
+pub(super) async fn compose(
+    config: &Config,
+    store: &Store,
+    url_suffix: String,
+    ingress: &Ingress,
+    stops: &Stops,
+    tracker: &TaskTracker,
+) -> Result<Platform> {
+    let Ingress { table, certificates, logs } = ingress;
+    let server_id = server_id(store).await?;
+    let docker = Docker::connect(&config.docker_host).await.context("type `slipway doctor` to see what is missing")?;
+    let engine: Arc<dyn Engine> = Arc::new(docker);
+    let data = &config.data_dir;
+    let collector = Collector::new(engine.clone(), logs.clone(), TaskTracker::new(), stops.background.clone());
+    let rollouts = Rollouts::new(
+        store.clone(),
+        engine.clone(),
+        table.clone(),
+        logs.clone(),
+        collector,
+        rollout_settings(config, &server_id),
+        stops.background.clone(),
+    );
+    let builder = Builder::new(engine.clone(), build_settings(config, store)?, server_id.clone(), tracker.clone());
+    let repositories = Repositories::new(data.join("repositories"));
+    let sweeping = repositories.clone();
+    let swept = tokio::task::spawn_blocking(move || sweeping.sweep(SWEPT_AGE)).await?;
+    swept.context("clearing what earlier pushes left")?;
+    Ok(Platform::new(Parts {
+        store: store.clone(),
+        engine,
+        repositories,
+        builder,
+        rollouts,
+        logs: logs.clone(),
+        certificates: ServedCertificates::new(certificates.clone()),
+        automatic: AutomaticCertificates::new(config.acme.clone().map(acme_settings), table.challenges().clone()),
+        routing: RoutedSettings::new(table.clone()),
+        settings: PlatformSettings {
+            server_id,
+            domain: config.domain.clone(),
+            registration: config.registration,
+            builder_key: config.builder_key.clone(),
+            max_push_bytes: config.max_push_bytes,
+            keep_releases: config.keep_releases,
+            build_cache_bytes: config.build_cache_bytes,
+            url_suffix,
+        },
+        tracker: tracker.clone(),
+        stop: stops.doors.clone(),
+        owned: OwnedOperations::default(),
+        callers: Callers::default(),
+        running_builds: RunningBuilds::default(),
+        throttle: Throttle::default(),
+        cleanup_due: CleanupDue::default(),
+    }))
+}
+
+fn rollout_settings(config: &Config, server_id: &str) -> RolloutSettings {
+    RolloutSettings {
+        server_id: server_id.to_owned(),
+        domain: config.domain.clone(),
+        boot_timeout: config.boot_timeout,
+        settle: SETTLE,
+        drain_timeout: config.drain_timeout,
+        upgrade_grace: config.websocket_grace,
+        stop_grace: config.stop_grace,
+        instance_memory: config.instance_memory_bytes,
+        instance_pids: config.instance_pids,
+        run_timeout: config.run_timeout,
+        watch_period: WATCH_PERIOD,
+        restart_wait: RESTART_WAIT,
+    }
+}
+
+fn acme_settings(acme: Acme) -> AcmeSettings {
+    AcmeSettings { directory: acme.directory, email: acme.email, challenge: acme.challenge }
+}
+
+fn build_settings(config: &Config, store: &Store) -> Result<BuildSettings> {
+    Ok(BuildSettings {
+        memory_bytes: config.build_memory_bytes,
+        cpu_shares: config.build_cpu_shares,
+        pids: config.build_pids,
+        time_limit: config.build_timeout,
+        slug_bytes: SLUG_BYTES,
+        image_bytes: config.build_image_bytes,
+        min_free_bytes: config.min_free_disk_bytes,
+        at_once: config.build_concurrency,
+        fetches_from_itself: config.fetch_from_self,
+        ca_bundle: config.build_ca_bundle.clone(),
+        slugs: SlugStore::open(slugs_dir(config)).context("opening the slug store")?,
+        logs: BuildLogs::open(config.data_dir.join("build-logs")).context("opening the folder of build logs")?,
+        stack: Stack::new(&config.stack),
+        fingerprint_key: FingerprintKey(store.sealer().derive("fingerprint", b"")),
+    })
+}
+
+/// The router's bounds.
+pub(super) fn router_config(config: &Config, https_port: u16) -> Arc<RouterConfig> {
+    Arc::new(RouterConfig { drain: config.drain_timeout, https_port, ..RouterConfig::default() })
+}
