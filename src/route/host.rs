@@ -21,7 +21,7 @@ pub(crate) enum BadTarget {
     /// Not a host name with an optional port.
     #[error("the request's Host is not a host name")]
     MalformedHost,
-    /// A method or target that only a forward proxy serves.
+    /// A method or target that only a forward proxy serves, or nobody.
     #[error("this server is not a forward proxy")]
     NotOrigin,
 }
@@ -38,6 +38,10 @@ pub(crate) fn normalise<B>(request: &mut Request<B>) -> Result<(), BadTarget> {
     let Some(authority) = request.uri().authority() else {
         return sent.ok_or(BadTarget::MissingHost).and_then(host_name).map(|_| ());
     };
+    if request.uri().scheme().is_none() {
+        // `GET name HTTP/1.1`: a bare authority is CONNECT's.
+        return Err(BadTarget::NotOrigin);
+    }
     if request.version() == Version::HTTP_2 {
         if sent.is_some_and(|sent| !sent.eq_ignore_ascii_case(authority.as_str())) {
             return Err(BadTarget::SeveralHosts);
@@ -157,6 +161,7 @@ mod tests {
         assert_eq!(found(Version::HTTP_2, "http://a/", &["A"]), Ok("a".to_owned()));
         assert_eq!(found(Version::HTTP_2, "https://a:444/", &[]), Ok("a".to_owned()));
         assert_eq!(found(Version::HTTP_11, "http://user@a/", &["a"]), Err(BadTarget::MalformedHost));
+        assert_eq!(found(Version::HTTP_11, "a", &["a"]), Err(BadTarget::NotOrigin));
         let mut connect = request(Version::HTTP_11, "a:443", &["a"]);
         *connect.method_mut() = Method::CONNECT;
         assert_eq!(normalise(&mut connect), Err(BadTarget::NotOrigin));

@@ -91,7 +91,8 @@ async fn an_instance_that_falls_silent_in_its_answer_is_named() {
     .await;
     router.publish("stalls", &[stalls.address]);
     let request = Request::get("/").header("host", "stalls.example.test").body(Empty::<Bytes>::new());
-    let response = router.client().await.send(request.expect("a request")).await;
+    let mut client = router.client().await;
+    let response = client.send(request.expect("a request")).await;
     drop(soon("the end", response.into_body().collect()).await);
     assert_eq!(router.told.requests(1).await, ["stalls there 200 response-stalled 0 5 http GET /"]);
 }

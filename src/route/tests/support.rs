@@ -104,7 +104,8 @@ impl Running {
         stream.write_all(bytes).await.expect("the router reads");
         let mut answer = Vec::new();
         // A reset after the answer counts as its end: what was not read of a bad request may cause one.
-        drop(soon("the end of a raw answer", stream.read_to_end(&mut answer)).await);
+        let shown: String = String::from_utf8_lossy(bytes).chars().take(120).collect();
+        drop(soon(&format!("the end of an answer to {shown:?}"), stream.read_to_end(&mut answer)).await);
         String::from_utf8_lossy(&answer).into_owned()
     }
 }
