@@ -73,6 +73,11 @@ impl Api {
         Ok(())
     }
 
+    /// Sets how many instances of each type run; yields once they do.
+    pub async fn scale(&self, app: &str, counts: &Value) -> Result<()> {
+        self.post(&format!("/apps/{app}/scale"), counts).await.map(drop)
+    }
+
     /// Rolls an app back; yields once that is done.
     pub async fn rollback(&self, app: &str, version: u64) -> Result<()> {
         self.post(&format!("/apps/{app}/releases/rollback/"), &json!({ "version": version })).await.map(drop)

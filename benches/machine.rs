@@ -9,9 +9,10 @@ use crate::docker::Docker;
 use crate::process::outcome;
 
 /// Programs, and the Debian packages they are in.
-const TOOLS: [(&str, &str); 9] = [
+const TOOLS: [(&str, &str); 10] = [
     ("docker", "docker.io"),
     ("git", "git"),
+    ("haproxy", "haproxy"),
     ("nginx", "nginx-light"),
     ("ssh", "openssh-client"),
     ("ssh-keygen", "openssh-client"),

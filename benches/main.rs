@@ -8,6 +8,7 @@
 mod api;
 mod build;
 mod deis;
+mod deploys;
 mod docker;
 mod hand;
 mod machine;
@@ -37,7 +38,7 @@ use report::Section;
 use world::World;
 
 /// A run that takes longer is broken, or its machine is far too busy to measure on.
-const LIMIT: Duration = Duration::from_secs(30 * 60);
+const LIMIT: Duration = Duration::from_secs(45 * 60);
 
 /// What can be measured, in the order of the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,16 +46,18 @@ enum Measure {
     Push,
     Build,
     Release,
+    Deploys,
     Transfer,
     Router,
     Api,
     Memory,
 }
 
-const MEASURES: [(&str, Measure); 7] = [
+const MEASURES: [(&str, Measure); 8] = [
     ("push", Measure::Push),
     ("build", Measure::Build),
     ("release", Measure::Release),
+    ("deploys", Measure::Deploys),
     ("transfer", Measure::Transfer),
     ("router", Measure::Router),
     ("api", Measure::Api),
@@ -67,6 +70,7 @@ impl Measure {
             Self::Push => push::measure(world).await,
             Self::Build => build::measure(world).await,
             Self::Release => release::measure(world).await,
+            Self::Deploys => deploys::measure(world).await,
             Self::Transfer => transfer::measure(world).await,
             Self::Router => router::measure(world).await,
             Self::Api => deis::measure().await,

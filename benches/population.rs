@@ -17,6 +17,39 @@ fn id(kind: &str, number: &str) -> String {
     format!("'00000000-0000-4000-{kind}-' || substr({digits}, length({digits}) - 11, 12)")
 }
 
+/// Gives `owner` apps that nothing was ever deployed to, with the numbers from `first` to `last`, in the database at `url`,
+/// which has no server at the moment.
+pub async fn add_apps(url: &str, owner: &str, first: i64, last: i64) -> Result<()> {
+    install_default_drivers();
+    let pool = AnyPoolOptions::new().max_connections(1).connect(url).await?;
+    let (app, config, release) = (id("a000", "i"), id("b000", "i"), id("9000", "i"));
+    let (numbers, owner_id) = (NUMBERS, "(SELECT id FROM users WHERE username = $2)");
+    let queries = [
+        format!(
+            "{numbers} INSERT INTO apps (id, name, owner_id, is_destroying, created_at, updated_at) \
+             SELECT {app}, 'other-' || CAST(i AS TEXT), {owner_id}, 0, 1700000000000 + i, 1700000000000 + i FROM n \
+             WHERE i >= $3"
+        ),
+        format!(
+            "{numbers} INSERT INTO configs (id, app_id, owner_id, sealed_values, limits, created_at) \
+             SELECT {config}, {app}, {owner_id}, $4, '{{}}', 1700000000000 + i FROM n WHERE i >= $3"
+        ),
+        format!(
+            "{numbers} INSERT INTO releases (id, app_id, owner_id, version, config_id, status, summary, created_at, \
+             updated_at) SELECT {release}, {app}, {owner_id}, 1, {config}, 'deployed', 'first', 1700000000000 + i, \
+             1700000000000 + i FROM n WHERE i >= $3"
+        ),
+    ];
+    for sql in queries {
+        let has_values = sql.contains("$4");
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(last).bind(owner.to_owned()).bind(first);
+        let query = if has_values { query.bind(vec![0_u8; 64]) } else { query };
+        query.execute(&pool).await?;
+    }
+    pool.close().await;
+    Ok(())
+}
+
 /// Gives `owner` all of that, in the database at `url`, which has no server at the moment.
 pub async fn fill(url: &str, owner: &str) -> Result<()> {
     install_default_drivers();

@@ -25,12 +25,20 @@ pub async fn measure(world: &World) -> Result<Section> {
     let mut hand = Hand::new(&world.docker);
     hand.replace(&image).await?;
     let (mut rollbacks, mut redeploys, mut runs) = (Samples::default(), Samples::default(), Samples::default());
+    let mut gone = Samples::default();
     for round in 0..ROUNDS {
         for side in sides(round) {
             match side {
                 Side::Slipway => {
                     let version = builds[round % builds.len()];
-                    rollbacks.push(until_answer(world, world.api.rollback(app, version)).await?);
+                    // The call answers when the last old instance is gone.
+                    let rollback = async {
+                        let began = Instant::now();
+                        world.api.rollback(app, version).await?;
+                        gone.push(began.elapsed().as_secs_f64() * 1e3);
+                        Ok(())
+                    };
+                    rollbacks.push(until_answer(world, rollback).await?);
                     repo.commit("Nothing").await?;
                     let remote = world.remote(app);
                     let push = async { repo.git(&["push", "-q", &remote, "main"]).await.map(drop) };
@@ -51,6 +59,7 @@ pub async fn measure(world: &World) -> Result<Section> {
         baseline: "`docker run`",
         rows: vec![
             Row::compared("rollback to first 200", Unit::Milliseconds, rollbacks, runs.clone()).aim(Aim::RatioAtMost(1.3)),
+            Row::alone("rollback until the last old instance is gone", Unit::Milliseconds, gone),
             Row::compared("push of an unchanged tree to first 200", Unit::Milliseconds, redeploys, runs),
         ],
         steps: Vec::new(),

@@ -20,7 +20,7 @@ CMD [\"python3\", \"server.py\"]
 /// The app that the router is measured with: nothing in front of the body. The image it is made from declares port 5000.
 const NGINX_DOCKERFILE: &str = "FROM slipway/stack:slipway-12-run
 ENTRYPOINT []
-COPY nginx.conf /srv/nginx.conf
+COPY nginx.conf big /srv/
 CMD [\"nginx\", \"-e\", \"stderr\", \"-p\", \"/tmp\", \"-c\", \"/srv/nginx.conf\"]
 ";
 
@@ -39,6 +39,8 @@ http {
     scgi_temp_path /tmp/scgi;
     server {
         listen 5000 backlog=4096;
+        sendfile on;
+        location = /big { root /srv; }
         location / { return 200 '{\"release\": \"any\", \"note\": \"a small body, as a status page has it...\"}'; }
     }
 }
@@ -79,6 +81,7 @@ impl Repo {
         let repo = Self::new(folder, name, ssh_command).await?;
         repo.write("Dockerfile", NGINX_DOCKERFILE)?;
         repo.write("nginx.conf", NGINX_CONF)?;
+        repo.write("big", vec![b'.'; 1 << 20])?;
         repo.commit("First").await?;
         Ok(repo)
     }

@@ -38,6 +38,7 @@ pub enum Unit {
     FineMilliseconds,
     PerSecond,
     Mebibytes,
+    Count,
 }
 
 /// What a figure should be.
@@ -129,13 +130,14 @@ impl Unit {
             Self::Milliseconds | Self::FineMilliseconds => "ms",
             Self::PerSecond => "/s",
             Self::Mebibytes => "MiB",
+            Self::Count => "",
         }
     }
 
     fn text(self, value: f64) -> String {
         match self {
             Self::Seconds | Self::FineMilliseconds => format!("{value:.2}"),
-            Self::Milliseconds | Self::PerSecond => format!("{value:.0}"),
+            Self::Milliseconds | Self::PerSecond | Self::Count => format!("{value:.0}"),
             Self::Mebibytes => format!("{value:.1}"),
         }
     }

@@ -22,6 +22,8 @@ pub struct Addresses {
     pub ssh: String,
     /// The router.
     pub http: String,
+    /// The router for TLS.
+    pub https: String,
 }
 
 /// A running server. Dropped, it is stopped.
