@@ -114,7 +114,7 @@ pub(super) struct Successor(Talk);
 impl Successor {
     async fn greet(stream: UnixStream, sockets: &Sockets) -> Result<Self> {
         let descriptors = sockets.0.each_ref().map(OwnedFd::as_fd);
-        let sent = stream.async_io(Interest::WRITABLE, || Ok(send(&stream, &descriptors)?));
+        let sent = stream.async_io(Interest::WRITABLE, || send(&stream, &descriptors));
         timeout(ANSWER_LIMIT, sent).await?.context("handing over the sockets")?;
         let mut talk = Talk::new(stream);
         talk.hear(STEP_ASIDE, ANSWER_LIMIT).await?;
