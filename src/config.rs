@@ -105,7 +105,7 @@ pub struct Config {
     pub build_image_bytes: u64,
     /// Free disk space in bytes below which no build begins. May be zero.
     pub min_free_disk_bytes: u64,
-    /// Whether submodules and buildpacks may be fetched from this very machine.
+    /// Whether submodules and buildpacks may be fetched from this very machine, and log drains go to it.
     pub fetch_from_self: bool,
     /// How long a new instance may take until it is healthy.
     pub boot_timeout: Duration,
@@ -123,6 +123,8 @@ pub struct Config {
     pub run_timeout: Duration,
     /// Most bytes of one app's log stream on disk.
     pub log_bytes_per_app: u64,
+    /// Most lines per second of one app's log stream; 0 sets no limit.
+    pub log_lines_per_second: u64,
     /// How many releases of each app clean-up keeps restorable.
     pub keep_releases: i64,
     /// Most bytes of all build caches of apps together.

@@ -307,6 +307,7 @@ impl Given {
             instance_pids: self.get("instance-pids", pids())?,
             run_timeout: self.get("run-timeout", parse::duration(second))?,
             log_bytes_per_app: self.get("log-size-per-app", parse::size(64 << 10))?,
+            log_lines_per_second: self.get("log-rate-per-app", parse::number(0..=10_000_000))?.unsigned_abs(),
             keep_releases: self.get("keep-releases", parse::number(1..=1_000_000))?,
             build_cache_bytes: self.get("build-cache-bytes", parse::size(0))?,
             acme: self.acme()?,

@@ -86,7 +86,7 @@ pub const SETTINGS: &[Setting] = &[
     fixed(
         "fetch-from-self",
         "no",
-        "Whether builds may fetch submodules and buildpacks from this very machine: yes or no",
+        "Whether builds may fetch from this very machine, and log drains go to it: yes or no",
     ),
     fixed("boot-timeout", "60s", "How long a new instance may take until it is healthy"),
     fixed("drain-timeout", "30s", "How long requests may go on at an instance that is being replaced"),
@@ -96,6 +96,7 @@ pub const SETTINGS: &[Setting] = &[
     fixed("instance-pids", "1024", "Most processes and threads of an instance"),
     fixed("run-timeout", "20m", "How long a one-off command may run"),
     fixed("log-size-per-app", "8MiB", "Most bytes of one app's log stream on disk"),
+    fixed("log-rate-per-app", "10000", "Most lines per second of one app, of 420 bytes each; 0 sets no limit"),
     fixed("keep-releases", "10", "How many releases of each app stay restorable when clean-up removes old images"),
     fixed("build-cache-bytes", "10GiB", "Most bytes of the build caches of all apps; clean-up removes the least used"),
     computed(

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::names::shown;
+use crate::model::is_own_address;
 
 /// How long the look-up of a host may take.
 const LOOK_UP: Duration = Duration::from_secs(10);
@@ -110,7 +111,7 @@ impl Remote {
             Ok(Err(_)) => return Err(format!("its host '{}' is not found", shown(self.host.as_bytes()))),
             Err(_) => return Err(format!("looking up its host '{}' takes too long", shown(self.host.as_bytes()))),
         };
-        if !allow_loopback && addresses.iter().any(|address| is_own(*address)) {
+        if !allow_loopback && addresses.iter().any(|address| is_own_address(*address)) {
             return Err(format!(
                 "its address is this server's own: write a public one into {} and push again",
                 self.place
@@ -148,16 +149,6 @@ fn host_and_port(place: &str, default: u16) -> Option<(String, u16)> {
         Some(port) => port.parse().ok()?,
     };
     (!host.is_empty()).then(|| (host.to_owned(), port))
-}
-
-/// Whether an address is of this very machine or of its link.
-fn is_own(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(address) => {
-            address.is_loopback() || address.is_unspecified() || address.is_link_local() || address.is_broadcast()
-        }
-        IpAddr::V6(address) => address.is_loopback() || address.is_unspecified() || address.is_unicast_link_local(),
-    }
 }
 
 #[cfg(test)]

@@ -58,6 +58,7 @@ pub(super) fn encode(line: &LogLine, line_bytes: usize, into: &mut Vec<u8>) {
             fields.app = Some(format!("{process}.{number}").into());
             fields.id = Some(instance.to_string().into());
         }
+        LogSource::Router => fields.slipway = Some(LogSource::ROUTER.into()),
         LogSource::Slipway(component) => fields.slipway = Some(component.as_str().into()),
     }
     write(&fields, into);
@@ -94,7 +95,7 @@ pub(super) fn decode(record: &[u8]) -> Option<Record> {
             let (process, number) = app.rsplit_once('.')?;
             LogSource::App { process: process.parse().ok()?, number: number.parse().ok()?, instance: id.parse().ok()? }
         }
-        (_, _, Some(component)) => LogSource::Slipway(component.into_owned()),
+        (_, _, Some(component)) => LogSource::of_component(&component),
         _ => return None,
     };
     Some(Record::Line(LogLine { nanos: fields.t, source, text: fields.text.into_owned() }))
@@ -139,7 +140,7 @@ mod tests {
         #[test]
         fn lines_come_back_as_they_were(nanos in any::<i64>(), text in any::<String>(), number in 1u32..99) {
             let app = LogSource::App { process: "my-web_2".parse().unwrap(), number, instance: InstanceId::new() };
-            for source in [app, LogSource::Slipway("deploy".to_owned())] {
+            for source in [app, LogSource::Router, LogSource::Slipway("deploy".to_owned())] {
                 let line = LogLine { nanos, source, text: text.clone() };
                 prop_assert_eq!(round_trip(&line, usize::MAX), Some(Record::Line(line)));
             }

@@ -4,17 +4,25 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use tokio::sync::Semaphore;
 
 use super::file::{AppLog, Snapshot};
+use super::follow::{Follower, lines_of};
 use super::record::{Record, decode};
 use super::reverse::ReverseLines;
-use crate::model::{AppId, InstanceId, LogLine, LogSource};
+use super::space::Space;
+use crate::model::{AppId, InstanceId, LogFilter, LogLine, LogSource, Timestamp};
 
 const SECOND: i64 = 1_000_000_000;
 
 /// Most files that are kept open; those of other apps are opened again when they speak.
 const MAX_OPEN: usize = 256;
+
+/// Most readers that follow at the same time, drains apart.
+const MAX_READERS: usize = 256;
 
 /// Bounds of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,12 +32,18 @@ pub struct LogLimits {
     /// Most bytes of a line's text; the rest is cut, and the line says so. Never more than a sixteenth of
     /// `bytes_per_app`.
     pub line_bytes: usize,
+    /// Most lines per second of an app and of the router for it, each begun 420 bytes of a line counted as one; what is
+    /// more is dropped, and the stream says how much. 0 sets no limit.
+    pub lines_per_second: u64,
+    /// Bytes of free disk space that logs leave to others, at most a twentieth of the disk; below, lines are dropped. 0
+    /// leaves none.
+    pub min_free_bytes: u64,
 }
 
 impl Default for LogLimits {
-    /// 8 MiB per app, 64 KiB per line.
+    /// 8 MiB per app, 64 KiB per line, 10,000 lines per second, 64 MiB of free space.
     fn default() -> Self {
-        Self { bytes_per_app: 8 << 20, line_bytes: 64 << 10 }
+        Self { bytes_per_app: 8 << 20, line_bytes: 64 << 10, lines_per_second: 10_000, min_free_bytes: 64 << 20 }
     }
 }
 
@@ -45,6 +59,8 @@ pub struct LogStore {
 struct Shared {
     root: PathBuf,
     limits: LogLimits,
+    space: Space,
+    readers: Arc<Semaphore>,
     apps: Mutex<HashMap<AppId, Arc<Mutex<AppLog>>>>,
 }
 
@@ -75,7 +91,9 @@ impl Resume {
 impl LogStore {
     /// A store with one folder per app below `root`, made when the app first speaks.
     pub fn new(root: PathBuf, limits: LogLimits) -> Self {
-        Self { shared: Arc::new(Shared { root, limits, apps: Mutex::default() }) }
+        let space = Space::new(root.clone(), limits.min_free_bytes);
+        let readers = Arc::new(Semaphore::new(MAX_READERS));
+        Self { shared: Arc::new(Shared { root, limits, space, readers, apps: Mutex::default() }) }
     }
 
     /// Adds a line to an app's stream, after all lines that were added before.
@@ -86,16 +104,14 @@ impl LogStore {
         self.append_all(app, std::slice::from_ref(line));
     }
 
-    /// Adds many lines with as few writes as possible.
+    /// Adds many lines, as [`LogStore::append`] does, with as few writes as possible.
     pub fn append_all(&self, app: AppId, lines: &[LogLine]) {
-        self.with(app, |log| log.append(lines));
+        self.with(app, |log| log.append(lines, self.shared.space.check()));
     }
 
     /// Says something on the platform's behalf, now: one line per line of `text`.
     pub fn note(&self, app: AppId, component: &str, text: &str) {
-        let source = LogSource::Slipway(component.to_owned());
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let nanos = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
+        let (source, nanos) = (LogSource::of_component(component), Timestamp::now_nanos());
         let line = |text: &str| LogLine { nanos, source: source.clone(), text: text.to_owned() };
         self.append_all(app, &text.lines().map(line).collect::<Vec<_>>());
     }
@@ -107,19 +123,72 @@ impl LogStore {
     /// # Errors
     /// When the files cannot be read.
     pub async fn tail(&self, app: AppId, lines: usize) -> Result<Vec<LogLine>, io::Error> {
+        self.tail_of(app, lines, LogFilter::default()).await
+    }
+
+    /// As [`LogStore::tail`], of the lines that `filter` chooses.
+    ///
+    /// # Errors
+    /// When the files cannot be read.
+    pub async fn tail_of(&self, app: AppId, lines: usize, filter: LogFilter) -> Result<Vec<LogLine>, io::Error> {
         let store = self.clone();
         blocking(move || {
-            let mut found = VecDeque::new();
-            let snapshot = store.with(app, AppLog::snapshot)?;
-            each_backwards(snapshot, |record| {
-                if let (Record::Line(line), true) = (record, found.len() < lines) {
-                    found.push_front(line);
-                }
-                found.len() < lines
+            let snapshot = store.with(app, |log| {
+                log.report_dropped(store.shared.space.check());
+                log.snapshot()
             })?;
-            Ok(found.into())
+            Ok(last_lines(snapshot, lines, &filter)?.into())
         })
         .await
+    }
+
+    /// The last `lines` lines of an app's stream that `filter` chooses, and from there on every one that comes, without a
+    /// gap or a duplicate, until the app's stream is removed.
+    ///
+    /// Nobody waits for whoever reads: what a slow reader has not read yet lies in the app's files, and once that has been
+    /// rotated away a line says how many lines are missing. Beside the first lines a follower takes about 64 KiB of memory,
+    /// more for a line that is longer, and no file while it waits. Dropping the stream ends it at once.
+    ///
+    /// # Errors
+    /// When the files cannot be read now ([`io::ErrorKind::QuotaExceeded`] when too many follow at this moment). If they
+    /// cannot later, the stream ends and the server's log says why.
+    pub async fn follow(
+        &self,
+        app: AppId,
+        lines: usize,
+        filter: LogFilter,
+    ) -> Result<BoxStream<'static, LogLine>, io::Error> {
+        let permit = Arc::clone(&self.shared.readers).try_acquire_owned();
+        let permit = permit.map_err(|_| {
+            let text = format!("{MAX_READERS} readers follow logs already; try again later");
+            io::Error::new(io::ErrorKind::QuotaExceeded, text)
+        })?;
+        let (first, follower) = self.follower(app, lines, filter).await?;
+        Ok(lines_of(first, follower).inspect(move |_| _ = &permit).boxed())
+    }
+
+    /// The last lines of a stream, and who goes on behind them.
+    pub(super) async fn follower(
+        &self,
+        app: AppId,
+        lines: usize,
+        filter: LogFilter,
+    ) -> io::Result<(VecDeque<LogLine>, Follower)> {
+        let store = self.clone();
+        blocking(move || {
+            let ((snapshot, position), tip) = store.with(app, |log| {
+                log.report_dropped(store.shared.space.check());
+                Ok::<_, io::Error>((log.end()?, log.tip()))
+            })?;
+            let first = last_lines(snapshot, lines, &filter)?;
+            Ok((first, Follower::new(store.clone(), app, filter, position, tip)))
+        })
+        .await
+    }
+
+    /// Stores the count of what was dropped of an app's chatter, if it is due.
+    pub(super) fn report_dropped(&self, app: AppId) {
+        self.with(app, |log| log.report_dropped(self.shared.space.check()));
     }
 
     /// The newest engine stamp stored for an instance, in nanoseconds since the epoch, whether or not its line has been
@@ -187,11 +256,12 @@ impl LogStore {
         }
     }
 
-    fn with<T>(&self, app: AppId, act: impl FnOnce(&mut AppLog) -> T) -> T {
-        let Shared { root, limits, apps } = &*self.shared;
+    /// Works on an app's stream, alone.
+    pub(super) fn with<T>(&self, app: AppId, act: impl FnOnce(&mut AppLog) -> T) -> T {
+        let Shared { root, limits, apps, .. } = &*self.shared;
         let log = Arc::clone(lock(apps).entry(app).or_insert_with(|| {
             let folder = root.join(app.to_string());
-            Arc::new(Mutex::new(AppLog::new(folder, limits.bytes_per_app, limits.line_bytes)))
+            Arc::new(Mutex::new(AppLog::new(folder, limits)))
         }));
         let mut log = lock(&log);
         let was_open = log.is_open();
@@ -214,6 +284,22 @@ impl LogStore {
     }
 }
 
+/// The last lines that `filter` chooses, oldest first.
+fn last_lines(snapshot: Snapshot, lines: usize, filter: &LogFilter) -> io::Result<VecDeque<LogLine>> {
+    let mut found = VecDeque::new();
+    if lines == 0 {
+        return Ok(found);
+    }
+    each_backwards(snapshot, |record| {
+        match record {
+            Record::Line(line) if filter.includes(&line) => found.push_front(line),
+            Record::Line(_) | Record::Marks(_) => {}
+        }
+        found.len() < lines
+    })?;
+    Ok(found)
+}
+
 /// Hands records to `each`, last one first, until it says `false`. What does not parse is skipped.
 fn each_backwards(snapshot: Snapshot, mut each: impl FnMut(Record) -> bool) -> io::Result<()> {
     for (file, size) in snapshot {
@@ -229,7 +315,10 @@ fn each_backwards(snapshot: Snapshot, mut each: impl FnMut(Record) -> bool) -> i
     Ok(())
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+/// Runs what reads files off the async threads.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 

@@ -2,6 +2,8 @@
 
 mod collector;
 mod engine;
+mod follow;
+mod limits;
 mod store;
 
 use std::time::{Duration, Instant};
@@ -11,7 +13,8 @@ use crate::model::{AppId, InstanceId, LogLine, LogSource};
 use super::{LogLimits, LogStore};
 
 fn open(folder: &tempfile::TempDir, bytes_per_app: u64) -> LogStore {
-    LogStore::new(folder.path().join("logs"), LogLimits { bytes_per_app, ..LogLimits::default() })
+    let limits = LogLimits { bytes_per_app, lines_per_second: 0, min_free_bytes: 0, ..LogLimits::default() };
+    LogStore::new(folder.path().join("logs"), limits)
 }
 
 fn web(instance: InstanceId) -> LogSource {

@@ -61,6 +61,8 @@ uuid_ids! {
     ReleaseId = "release";
     /// Names a push that an operator's own builder reported.
     PushId = "push";
+    /// Names a log drain.
+    LogDrainId = "log drain";
     /// Names one wanted container. Its engine container carries it as a label.
     InstanceId = "instance";
 }

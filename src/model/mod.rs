@@ -1,5 +1,6 @@
 //! The words: what the platform talks about, and the rules that hold for each of them. No IO.
 
+mod address;
 mod app;
 mod automatic_certificate;
 mod build;
@@ -11,6 +12,8 @@ pub mod health;
 mod ids;
 mod instance;
 mod log;
+mod log_drain;
+mod log_filter;
 mod operation;
 mod process;
 mod push;
@@ -22,6 +25,7 @@ mod strategy;
 mod time;
 mod user;
 
+pub use address::is_own_address;
 pub use app::{APP_NAME_MAX, App, AppName, InvalidAppName};
 pub use automatic_certificate::{AutomaticCertificate, ChallengeChoice};
 pub use build::{Build, BuildKind, BuildStatus, UnknownWord};
@@ -31,10 +35,13 @@ pub use config::{Config, ConfigValue, ConfigVars, Limits, REGISTRY_PASSWORD, REG
 pub use domain::{Domain, DomainName, InvalidDomainName};
 pub use health::{BuildHealth, Check, CheckKind, HttpQuestion, Question};
 pub use ids::{
-    AppId, BuildId, CertificateId, ConfigId, InstanceId, InvalidId, OperationId, PushId, ReleaseId, SshKeyId, UserId,
+    AppId, BuildId, CertificateId, ConfigId, InstanceId, InvalidId, LogDrainId, OperationId, PushId, ReleaseId,
+    SshKeyId, UserId,
 };
 pub use instance::{Instance, InstanceState};
-pub use log::{LogLine, LogSource};
+pub use log::{LOG_COMPONENTS, LogLine, LogSource};
+pub use log_drain::{DRAIN_URL_MAX, DrainKind, DrainUrl, InvalidDrainUrl, LogDrain};
+pub use log_filter::{InvalidLogChoice, LogFilter, LogInstance, LogOrigin};
 pub use operation::{IllegalStep, Operation, OperationKind, OperationStatus, Step};
 pub use process::{Formation, InvalidProcessType, PROCESS_TYPE_MAX, ProcessType, Procfile, ProcfileError};
 pub use push::{BUILDER_KEY_MIN, BuilderKey, PushReport, ReportedPush};

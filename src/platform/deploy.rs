@@ -181,11 +181,18 @@ impl Platform {
             let target = target(app, &contents)?;
             self.release_phase(&target, &wishes.scripts, out).await?;
             let formation = self.formation_for(app, build, wishes, out).await?;
-            let progress = |event: Event<'_>| out.tell(event);
+            let progress = |event: Event<'_>| {
+                if event == Event::Switched {
+                    self.mark_release_as(app.id, contents.release.version, &contents.release.summary);
+                }
+                out.tell(event);
+            };
             self.0.rollouts.run(&mut live.journal, &target, &formation, Scope::Replace, &progress).await?;
         }
+        if contents.build.is_none() {
+            self.mark_release_as(app.id, release.version, &release.summary);
+        }
         release.status = crate::model::ReleaseStatus::Deployed;
-        self.0.logs.note(app.id, "api", &release.summary);
         Ok(Contents { release, ..contents })
     }
 

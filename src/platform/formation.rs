@@ -6,7 +6,7 @@ use super::{AppHandle, Error, Platform};
 use crate::engine::{ContainerState, label};
 use crate::model::{Formation, Instance, InstanceState, OperationKind, ProcessType};
 use crate::release;
-use crate::rollout::Scope;
+use crate::rollout::{Event, Scope};
 use crate::store::{formations, instances};
 use tokio_util::sync::CancellationToken;
 
@@ -102,7 +102,13 @@ impl Platform {
         }
         self.0.builder.ensure_image(build).await?;
         let target = target(app, &current)?;
-        self.0.rollouts.run(&mut live.journal, &target, &wanted, Scope::Difference, &|_| {}).await?;
+        let by = handle.user().username.as_str();
+        let mark = |event: Event<'_>| {
+            if event == Event::Switched {
+                self.mark_release(app.id, target.release.version, by, &format!("scaled {change}"));
+            }
+        };
+        self.0.rollouts.run(&mut live.journal, &target, &wanted, Scope::Difference, &mark).await?;
         self.0.logs.note(app.id, "api", &format!("{} scaled containers {change}", handle.user().username));
         Ok(())
     }

@@ -16,6 +16,7 @@ mod domains;
 mod error;
 pub mod formation;
 mod hooks;
+mod log_drains;
 mod logs;
 mod names;
 mod operations;
@@ -41,7 +42,7 @@ use tokio_util::task::TaskTracker;
 use crate::build::Builder;
 use crate::engine::Engine;
 use crate::git::Repositories;
-use crate::logs::LogStore;
+use crate::logs::{LogDrains, LogStore};
 use crate::model::{BuilderKey, Registration};
 use crate::rollout::Rollouts;
 use crate::store::{Store, StoreError};
@@ -56,6 +57,7 @@ pub use config_vars::ConfigChange;
 pub use deploy::{ArchiveRequest, Deployed, PushRequest, RunningBuilds, SourceRequest};
 pub use error::Error;
 pub use formation::InstanceView;
+pub use log_drains::{DRAINS_MAX, LogDrainView};
 pub use operations::{Live, OwnedOperations, Progress};
 pub use rebase::{RebaseProgress, rebase_progress, request_rebase};
 pub use restart::Which;
@@ -129,6 +131,8 @@ pub struct Parts {
     pub rollouts: Rollouts,
     /// App streams.
     pub logs: LogStore,
+    /// Where else the streams go; none runs at the start.
+    pub drains: LogDrains,
     /// What the router shows in TLS handshakes.
     pub certificates: ServedCertificates,
     /// Certificates that come by themselves.

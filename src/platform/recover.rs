@@ -24,6 +24,8 @@ impl Platform {
     /// # Errors
     /// When the engine or the database is away; to be called again.
     pub async fn recover(&self) -> Result<(), Error> {
+        // First of all, so that they get what was said while the server was away.
+        self.start_log_drains().await?;
         self.0.rollouts.resume().await?;
         self.publish_all_routing().await?;
         self.refresh_certificates().await?;
@@ -74,6 +76,9 @@ impl Platform {
                     outcome = (OperationStatus::Failed, INTERRUPTED);
                 }
                 self.settle(&app, operation).await?;
+                if outcome.0 == OperationStatus::Succeeded {
+                    self.mark_recovered(&app, operation).await?;
+                }
                 self.0.logs.note(
                     app.id,
                     "deploy",
@@ -91,6 +96,16 @@ impl Platform {
         builds::fail_pending(pool, app.id).await?;
         build_records::fail_pending(pool, app.id, INTERRUPTED).await?;
         Ok(configs::delete_unused(pool, app.id).await?)
+    }
+
+    /// The mark that the operation may not have come to leave: its switch was the last that it did for certain.
+    async fn mark_recovered(&self, app: &App, operation: &Operation) -> Result<(), Error> {
+        let Some(id) = operation.release_id else { return Ok(()) };
+        if let Some(release) = releases::by_id(self.0.store.pool(), id).await? {
+            let summary = format!("{} (finished after a restart of the server)", release.summary);
+            self.mark_release_as(app.id, release.version, &summary);
+        }
+        Ok(())
     }
 
     /// Whether the operation got past its point of no return.

@@ -7,7 +7,7 @@ use super::operations::{Live, Progress};
 use super::{AppHandle, Error, InstanceView, Platform};
 use crate::model::{Build, Instance, OperationKind, ProcessType};
 use crate::release;
-use crate::rollout::Scope;
+use crate::rollout::{Event, Scope};
 use crate::store::{formations, instances};
 
 /// Which instances of an app.
@@ -91,8 +91,14 @@ impl Platform {
         self.0.builder.ensure_image(&target.build).await?;
         let formation = formations::get(pool, app.id).await?;
         let ids: Vec<_> = old.iter().map(|instance| instance.id).collect();
-        self.0.rollouts.run(&mut live.journal, &target, &formation, Scope::Only(&ids), &|_| {}).await?;
-        self.0.logs.note(app.id, "api", &format!("{} restarted {}", handle.user().username, which.label()));
+        let (by, label) = (handle.user().username.as_str(), which.label());
+        let mark = |event: Event<'_>| {
+            if event == Event::Switched {
+                self.mark_release(app.id, target.release.version, by, &format!("restarted {label}"));
+            }
+        };
+        self.0.rollouts.run(&mut live.journal, &target, &formation, Scope::Only(&ids), &mark).await?;
+        self.0.logs.note(app.id, "api", &format!("{by} restarted {label}"));
         let mut views = self.instances(handle).await?;
         views.retain(|view| which.includes(&view.instance));
         Ok(views)

@@ -26,8 +26,6 @@ const REPORT: Duration = Duration::from_secs(1);
 /// Most bytes of a path and query, and of a method, in a line.
 const PATH_MAX: usize = 2048;
 const METHOD_MAX: usize = 32;
-/// Who says these lines.
-const COMPONENT: &str = "router";
 
 /// Puts requests into the queue.
 pub struct AccessLog {
@@ -150,7 +148,7 @@ fn print(batch: Vec<Entry>, recent: &mut Recent, is_over: bool) -> HashMap<AppId
 }
 
 fn said(nanos: i64, text: String) -> LogLine {
-    LogLine { nanos, source: LogSource::Slipway(COMPONENT.to_owned()), text }
+    LogLine { nanos, source: LogSource::Router, text }
 }
 
 fn now() -> i64 {

@@ -13,7 +13,7 @@ use crate::config::{Acme, Config};
 use crate::engine::Engine;
 use crate::engine::docker::Docker;
 use crate::git::Repositories;
-use crate::logs::{Collector, LogStore};
+use crate::logs::{Collector, DrainSettings, LogDrains, LogLimits, LogStore};
 use crate::platform::{
     AcmeSettings, AutomaticCertificates, Callers, CleanupDue, OwnedOperations, Parts, Platform, PlatformSettings,
     RoutedSettings, RunningBuilds, ServedCertificates, Throttle,
@@ -56,6 +56,7 @@ pub(super) async fn compose(
     let engine: Arc<dyn Engine> = Arc::new(docker);
     let data = &config.data_dir;
     let collector = Collector::new(engine.clone(), logs.clone(), TaskTracker::new(), stops.background.clone());
+    let to = DrainSettings { allows_own_addresses: config.fetch_from_self, ..DrainSettings::default() };
     let rollouts = Rollouts::new(
         store.clone(),
         engine.clone(),
@@ -77,6 +78,7 @@ pub(super) async fn compose(
         builder,
         rollouts,
         logs: logs.clone(),
+        drains: LogDrains::new(logs.clone(), to, stops.background.clone()),
         certificates: ServedCertificates::new(certificates.clone()),
         automatic: AutomaticCertificates::new(config.acme.clone().map(acme_settings), table.challenges().clone()),
         routing: RoutedSettings::new(table.clone()),
@@ -98,6 +100,17 @@ pub(super) async fn compose(
         throttle: Throttle::default(),
         cleanup_due: CleanupDue::default(),
     }))
+}
+
+/// What bounds the apps' log streams.
+pub(super) fn log_limits(config: &Config) -> LogLimits {
+    let limits = LogLimits::default();
+    LogLimits {
+        bytes_per_app: config.log_bytes_per_app,
+        lines_per_second: config.log_lines_per_second,
+        min_free_bytes: limits.min_free_bytes.min(config.min_free_disk_bytes),
+        ..limits
+    }
 }
 
 fn rollout_settings(config: &Config, server_id: &str) -> RolloutSettings {

@@ -9,12 +9,12 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::compose::{Ingress, compose};
+use super::compose::{Ingress, compose, log_limits};
 use super::listeners::{self, Listeners};
 use super::takeover::{Door, Predecessor, Sockets, Successor};
 use super::{Signals, open_store, own_data_dir, ready};
 use crate::config::Config;
-use crate::logs::{LogLimits, LogStore};
+use crate::logs::LogStore;
 use crate::platform::Platform;
 use crate::route::{RouterConfig, Table};
 use crate::store::Store;
@@ -103,11 +103,10 @@ impl Life {
 
     async fn serve(config: &Config, lock: File, store: Store, listeners: Listeners) -> Result<Self> {
         let (stops, tracker, table) = (Stops::default(), TaskTracker::new(), Table::new(&config.domain));
-        let limits = LogLimits { bytes_per_app: config.log_bytes_per_app, ..LogLimits::default() };
         let ingress = Ingress {
             certificates: listeners::own_certificate(config, &store, &table)?,
             table,
-            logs: LogStore::new(config.data_dir.join("logs"), limits),
+            logs: LogStore::new(config.data_dir.join("logs"), log_limits(config)),
         };
         let platform = compose(config, &store, listeners.url_suffix(), &ingress, &stops, &tracker).await?;
         platform.recover().await.context("picking up what an earlier run left")?;
@@ -210,6 +209,11 @@ fn start_background(platform: &Platform, serving: &mut Tasks) {
     });
     serving.spawn(async move {
         watcher.watch().await;
+        Ok(())
+    });
+    let drained = platform.clone();
+    serving.spawn(async move {
+        drained.log_drains_ended().await;
         Ok(())
     });
     let (cleaner, rebaser, keeper) = (platform.clone(), platform.clone(), platform.clone());

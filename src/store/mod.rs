@@ -17,6 +17,7 @@ pub mod formations;
 pub mod instances;
 mod journal;
 pub mod kept;
+pub mod log_drains;
 pub mod operations;
 pub mod pushes;
 pub mod rebases;

@@ -9,6 +9,7 @@ mod of_cleanup;
 mod of_database;
 mod of_domains;
 mod of_instances;
+mod of_log_drains;
 mod of_operations;
 mod of_people;
 mod of_releases;

@@ -21,6 +21,7 @@ mod health;
 mod hostile;
 mod languages;
 mod lifecycle;
+mod logs;
 mod no_failed_request;
 mod openapi;
 mod permissions;

@@ -17,6 +17,7 @@ mod error;
 mod headers;
 mod hooks;
 mod keys;
+mod log_drains;
 mod logs;
 mod openapi;
 mod page;
@@ -74,7 +75,10 @@ fn endpoints() -> Routes {
         .delete("/apps/{app}/perms/{username}", perms::unshare) // deis perms:delete
         .post("/apps/{app}/scale", scale::scale) // deis scale
         .post("/apps/{app}/run", run::run) // deis run
-        .get("/apps/{app}/logs", logs::tail) // deis logs
+        .get("/apps/{app}/logs", logs::read) // deis logs
+        .get("/apps/{app}/log-drains", log_drains::list) // no command
+        .post("/apps/{app}/log-drains", log_drains::add) // no command
+        .delete("/apps/{app}/log-drains/{uuid}", log_drains::remove) // no command
         .get("/apps/{app}/config", config::show) // deis config:list, limits:list, tags:list
         .post("/apps/{app}/config", config::change) // deis config:set, config:unset, limits:set, limits:unset, tags:set, tags:unset
         .get("/apps/{app}/builds", builds::list) // deis builds:list

@@ -3,6 +3,7 @@
 mod build_record;
 mod certificate;
 mod domain;
+mod log_drain;
 mod push;
 mod routing;
 mod run;
@@ -20,6 +21,7 @@ use crate::platform::{AppView, InstanceView};
 pub(super) use build_record::BuildRecord;
 pub(super) use certificate::{AutomaticCertificate, Certificate};
 pub(super) use domain::Domain;
+pub(super) use log_drain::LogDrain;
 pub(super) use push::{Built, Push};
 pub(super) use routing::Routing;
 

@@ -34,6 +34,30 @@ async fn tail_yields_the_last_lines_in_order_with_their_sources() {
     assert!(!folder.path().join("logs").join(other.to_string()).exists(), "asking makes no files");
 }
 
+/// Who asks for the lines of a part of the platform has to be able to name it.
+#[test]
+fn every_part_that_speaks_is_in_the_list() {
+    let part =
+        regex::Regex::new(r#"\bnote\(\s*[\w.]+(?:\(\)\.\w+)*,\s*"([^"]+)"|\bCOMPONENT: &str = "([^"]+)""#).unwrap();
+    let (mut folders, mut found) = (vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")], 0);
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            for named in part.captures_iter(&text) {
+                found += 1;
+                let name = named.get(1).or(named.get(2)).unwrap().as_str();
+                let known = crate::model::LOG_COMPONENTS.contains(&name) || name == LogSource::ROUTER;
+                assert!(known, "{}: '{name}' is not among LOG_COMPONENTS", path.display());
+            }
+        }
+    }
+    assert!(found > 15, "only {found} were found");
+}
+
 #[tokio::test]
 async fn a_stream_stays_within_its_bytes_and_keeps_the_newest_half() {
     let folder = tempfile::tempdir().unwrap();

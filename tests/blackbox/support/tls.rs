@@ -38,7 +38,8 @@ impl Pair {
         json!({ "certificate": self.certificate.trim(), "key": self.key.trim() })
     }
 
-    fn der(&self) -> CertificateDer<'static> {
+    /// The certificate by itself.
+    pub fn der(&self) -> CertificateDer<'static> {
         CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("PEM")
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn path_parameter(name: &str) -> Option<Value> {
             ("The domain.", schema)
         }
         "uuid" => (
-            "The build's uuid.",
+            "The uuid of the build or of the log drain.",
             json!({"type": "string", "format": "uuid", "examples": ["de1bf5b5-4a72-4f94-a10c-d2a3741cdf75"]}),
         ),
         "common_name" => {

@@ -26,6 +26,9 @@ pub(in crate::api::deis) const ENV_NAME: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 /// A domain, [`DomainName`](crate::model::DomainName); of a last label that begins with a digit some more are taken.
 pub(in crate::api::deis) const DOMAIN: &str =
     r"^(\*\.)?([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?$";
+/// A log drain, [`DrainUrl`](crate::model::DrainUrl); some more hosts are taken.
+pub(in crate::api::deis) const DRAIN_URL: &str = r"^(syslog(\+tls)?://[a-z0-9.-]+(:[1-9][0-9]{0,3})?|https?://([A-Za-z0-9._~%:-]+@)?[A-Za-z0-9.-]+(:[1-9][0-9]{0,3})?(/[A-Za-z0-9/_.-]*)?(\?[A-Za-z0-9=&_.-]*)?)$";
+
 /// A name of a certificate, [`CertificateName`](crate::model::CertificateName).
 pub(in crate::api::deis) const CERTIFICATE_NAME: &str =
     r"^(\*\.)?([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?$";

@@ -22,8 +22,8 @@ use utoipa::OpenApi;
 
 use super::routes::Endpoint;
 use super::{
-    accounts, apps, archives, build_records, builds, certs, config, containers, domains, hooks, keys, logs, openapi,
-    perms, releases, restart, routing, run, scale,
+    accounts, apps, archives, build_records, builds, certs, config, containers, domains, hooks, keys, log_drains, logs,
+    openapi, perms, releases, restart, routing, run, scale,
 };
 
 #[derive(OpenApi)]
@@ -53,6 +53,7 @@ use super::{
         (name = "run", description = "One-off commands."),
         (name = "perms", description = "Who else may use an app, and who may do everything."),
         (name = "logs", description = "What an app's instances and the platform said."),
+        (name = "log-drains", description = "Receivers elsewhere that get the log, line by line."),
         (name = "hooks", description = "What a builder of the operator's own reports; Slipway's own pushes do not come this way."),
         (name = "description", description = "What you are reading, for programs."),
     ),
@@ -85,7 +86,10 @@ use super::{
         perms::unshare,
         scale::scale,
         run::run,
-        logs::tail,
+        logs::read,
+        log_drains::list,
+        log_drains::add,
+        log_drains::remove,
         config::show,
         config::change,
         builds::list,

@@ -44,7 +44,8 @@ impl Site<'_> {
 
     /// Spec §1.9.
     fn callers(&self) -> &'static str {
-        let is_owners = self.method == "delete"
+        let is_shared = ["/build-records/", "/log-drains/"].iter().any(|part| self.path.contains(part));
+        let is_owners = (self.method == "delete" && !is_shared)
             || (self.method == "post" && ["/apps/{app}", "/apps/{app}/perms"].contains(&self.path));
         match () {
             () if self.access == Access::Public => "Anyone",

@@ -8,6 +8,8 @@ mod config;
 mod domains;
 mod engine;
 mod hooks;
+mod log_drains;
+mod logs;
 mod people;
 mod releases;
 mod restart;

@@ -16,7 +16,7 @@ use tower::ServiceExt;
 use super::engine::Fake;
 use crate::build::{BuildLogs, BuildSettings, Builder, FingerprintKey, SlugStore, Stack};
 use crate::git::Repositories;
-use crate::logs::{Collector, LogLimits, LogStore};
+use crate::logs::{Collector, DrainSettings, LogDrains, LogLimits, LogStore};
 use crate::model::{BuilderKey, Registration};
 use crate::platform::{AutomaticCertificates, Parts, Platform, PlatformSettings, RoutedSettings, ServedCertificates};
 use crate::rollout::{RolloutSettings, Rollouts};
@@ -103,6 +103,7 @@ impl World {
             repositories: Repositories::new(dir.path().join("repositories")),
             builder,
             rollouts,
+            drains: LogDrains::new(logs.clone(), drain_settings(), stop.clone()),
             logs,
             certificates: ServedCertificates::new(certificates.clone()),
             automatic: AutomaticCertificates::new(None, Challenges::default()),
@@ -188,6 +189,11 @@ impl World {
         self.post(&token, &format!("/v1/apps/{app}/scale"), json!({"web": 1, "cmd": 0})).await.is_empty(204);
         token
     }
+}
+
+/// Receivers on this machine, except where a test asks for the rule.
+fn drain_settings() -> DrainSettings {
+    DrainSettings { allows_own_addresses: true, ..DrainSettings::default() }
 }
 
 fn rollout_settings() -> RolloutSettings {
