@@ -169,11 +169,11 @@ impl Subject {
             let answer = sender.send_request(request).await.map_err(|error| format!("no answer: {error}"))?;
             judge(question, answer).await
         };
-        // The connection moves only while it is polled.
+        // The connection moves only while it is polled, and may end with what it has handed over still to be read.
+        tokio::pin!(asking);
         tokio::select! {
-            biased;
-            judged = asking => judged,
-            ended = connection => Err(format!("the connection ended without an answer: {ended:?}")),
+            judged = &mut asking => judged,
+            _ended = connection => asking.await,
         }
     }
 

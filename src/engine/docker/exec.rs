@@ -29,7 +29,8 @@ impl Docker {
             Ok(done) => done,
             Err(_) => {
                 self.kill_exec(&act, &exec).await;
-                Err(act.timed_out(limit))
+                // The command's fault, not the engine's.
+                Err(EngineError::TimedOut { action: act.action(), limit })
             }
         }
     }

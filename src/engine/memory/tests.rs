@@ -30,15 +30,15 @@ async fn a_container_serves_at_an_address_of_its_own_until_it_stops() {
     assert_eq!(engine.create_container(&spec("web.1")).await.unwrap(), ids[0]);
     for (id, name) in ids.iter().zip(["web.1", "web.2"]) {
         engine.start_container(id).await.unwrap();
-        let address = engine.listening_ports(id).await.unwrap()[0].0;
-        assert_eq!(engine.container(id).await.unwrap().ip, Some(address.ip()));
+        let port = engine.listening_ports(id).await.unwrap()[0].0.port();
+        let address = (engine.container(id).await.unwrap().ip.unwrap(), port);
         let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
         connection.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
         let mut answer = String::new();
         connection.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(name), "{answer}");
     }
-    let address = engine.listening_ports(&ids[0]).await.unwrap()[0].0;
+    let address = (engine.container(&ids[0]).await.unwrap().ip.unwrap(), 5000);
     let wait = engine.wait_container(&ids[0]);
     let (status, stopped) = tokio::join!(wait, engine.stop_container(&ids[0], Duration::from_secs(1)));
     stopped.unwrap();

@@ -1,6 +1,7 @@
 //! The verbs.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,15 +24,16 @@ use crate::model::Timestamp;
 impl Engine for Memory {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
         self.enter("info").await?;
+        let world = self.world();
         Ok(EngineInfo {
             version: "20.10.24".to_owned(),
             api_version: "1.41".to_owned(),
             has_buildkit: true,
             cpus: 2,
             memory_bytes: 8 << 30,
-            memory_available_bytes: self.world().memory_available,
+            memory_available_bytes: world.memory_available,
             root_dir: "/nowhere".to_owned(),
-            node_labels: self.world().node_labels.clone(),
+            node_labels: world.node_labels.clone(),
         })
     }
 
@@ -304,7 +306,9 @@ impl Engine for Memory {
 
     async fn listening_ports(&self, container: &str) -> Result<Vec<ListeningPort>, EngineError> {
         self.enter("listening_ports").await?;
-        self.world().entry(container).map(|entry| entry.listens.map(ListeningPort).into_iter().collect())
+        // As the container itself sees it.
+        let everywhere = |at: SocketAddr| ListeningPort(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), at.port()));
+        self.world().entry(container).map(|entry| entry.listens.map(everywhere).into_iter().collect())
     }
 
     fn logs(&self, container: &str, since: i64, follow: bool) -> BoxStream<'static, Result<ContainerLog, EngineError>> {
