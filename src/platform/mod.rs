@@ -38,6 +38,8 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::build::Builder;
 use crate::engine::Engine;
@@ -186,7 +188,9 @@ impl Platform {
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        match self.0.tracker.spawn(work).await {
+        // Within the span of the request, and filled in once the work takes an app's lock.
+        let span = tracing::info_span!("work", operation.id = Empty, operation.kind = Empty, app.name = Empty);
+        match self.0.tracker.spawn(work.instrument(span)).await {
             Ok(result) => result,
             Err(error) => Err(Error::Internal(anyhow::Error::new(error).context("an operation panicked"))),
         }

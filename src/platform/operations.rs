@@ -113,8 +113,10 @@ impl Live {
             Err(Error::Cancelled) => (OperationStatus::Cancelled, String::new()),
             Err(error) => (OperationStatus::Failed, error.to_string()),
         };
-        let operation = self.operation();
-        metrics().operation(operation.kind, status, operation.started_at.elapsed());
+        let (operation, took) = (self.operation(), self.operation().started_at.elapsed());
+        metrics().operation(operation.kind, status, took);
+        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(operation.id = %operation.id, %status, duration_ms, "an operation ended");
         let written = self.journal.finish(status, &text).await;
         if let Err(error) = written {
             // The outcome itself stands; the lock is given back by the watch over stale operations.
@@ -157,7 +159,13 @@ impl Platform {
             given_up.as_mut().enable();
             let app = self.present(handle.app()).await?;
             match operations::begin(self.0.store.pool(), kind, &app, actor).await {
-                Ok(operation) => return Ok(self.live(operation)),
+                Ok(operation) => {
+                    let span = tracing::Span::current();
+                    span.record("operation.id", operation.id.as_str()).record("operation.kind", operation.kind.as_str());
+                    span.record("app.name", app.name.as_str());
+                    tracing::info!(actor, "an operation begins");
+                    return Ok(self.live(operation));
+                }
                 Err(StoreError::Duplicate) => {}
                 Err(error) => return Err(error.into()),
             }

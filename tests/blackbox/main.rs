@@ -17,6 +17,7 @@ mod contract;
 mod crash;
 mod domains;
 mod failures;
+mod full_disk;
 mod health;
 mod hostile;
 mod languages;

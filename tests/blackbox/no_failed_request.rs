@@ -1,10 +1,8 @@
 //! A client that never stops asking, through everything that replaces instances.
 
-use std::time::Duration;
-
 use serde_json::json;
 
-use crate::support::{App, LONG, Load, Slipway, wait_until};
+use crate::support::{App, Load, Options, Slipway};
 
 #[tokio::test]
 async fn push_config_rollback_and_scale_fail_no_request() {
@@ -12,31 +10,31 @@ async fn push_config_rollback_and_scale_fail_no_request() {
     let owner = server.owner().await;
     let (app, repo) = owner.serving("docker-web").await;
     let load = Load::on(&app);
-    flows(&load).await;
+    load.flows().await;
 
     repo.commit_file("VERSION", "2\n");
     app.push(&repo).await.succeeded();
     assert_serves(&app, "v3", "2").await;
-    flows(&load).await;
+    load.flows().await;
 
     assert_eq!(app.set(&json!({ "GREETING": "hi" })).await, 4);
     assert_serves(&app, "v4", "2").await;
-    flows(&load).await;
+    load.flows().await;
 
     let rollback = app.post("/releases/rollback", &json!({ "version": 2 })).await.expect(201);
     assert_eq!(rollback.json(), json!({ "version": 5 }));
     assert_serves(&app, "v5", "1").await;
-    flows(&load).await;
+    load.flows().await;
 
     for count in [3, 1] {
         app.scale(&json!({ "cmd": count })).await;
-        flows(&load).await;
+        load.flows().await;
     }
 
     // An app that takes three seconds to boot gets no request before it listens.
     repo.become_app("docker-slow-boot");
     app.push(&repo).await.succeeded();
-    flows(&load).await;
+    load.flows().await;
 
     let answered = load.answered();
     let failures = load.stop().await;
@@ -44,17 +42,31 @@ async fn push_config_rollback_and_scale_fail_no_request() {
     assert!(answered > 500, "only {answered} requests were answered, which proves little");
 }
 
+#[tokio::test]
+async fn twenty_changes_in_a_row_fail_no_exchange_of_any_kind() {
+    // Nobody has to wait long for websockets that somebody else may hold open.
+    let server = Slipway::start_with(Options::default().env("SLIPWAY_WEBSOCKET_GRACE", "2s")).await;
+    let owner = server.owner().await;
+    let (app, repo) = owner.serving("docker-web").await;
+    let load = Load::of_every_kind(&app);
+    load.flows().await;
+    for round in 1..=4 {
+        repo.commit_file("VERSION", &format!("{}\n", round + 1));
+        app.push(&repo).await.succeeded();
+        app.set(&json!({ "ROUND": round })).await;
+        app.scale(&json!({ "cmd": 2 })).await;
+        let back = app.versions().await[0] - 1;
+        app.post("/releases/rollback", &json!({ "version": back })).await.expect(201);
+        app.scale(&json!({ "cmd": 1 })).await;
+        load.flows().await;
+    }
+    let answered = load.answered();
+    let failures = load.stop().await;
+    assert!(failures.is_empty(), "{} of {answered} exchanges failed:\n{}", failures.len(), failures.join("\n"));
+    assert!(answered > 500, "only {answered} exchanges were answered, which proves little");
+}
+
 async fn assert_serves(app: &App<'_>, release: &str, version: &str) {
     let page = app.page().await;
     assert_eq!((page["release"].as_str(), page["version"].as_str()), (Some(release), Some(version)), "{page}");
-}
-
-/// Waits until requests have been answered for a while at the present state.
-async fn flows(load: &Load) {
-    let enough = load.answered() + 40;
-    wait_until("requests go on", LONG, async || {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        if load.answered() >= enough { Ok(()) } else { Err(format!("{} answered", load.answered())) }
-    })
-    .await;
 }

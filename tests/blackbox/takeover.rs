@@ -1,22 +1,10 @@
 //! An upgrade of Slipway itself: a new process takes over the sockets of the one that serves.
 
-use std::time::Duration;
-
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::{LONG, Load, Options, SHORT, Slipway, wait_until};
-
-/// Waits until requests have been answered for a while.
-async fn flows(load: &Load) {
-    let enough = load.answered() + 40;
-    wait_until("requests go on", LONG, async || {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        if load.answered() >= enough { Ok(()) } else { Err(format!("{} answered", load.answered())) }
-    })
-    .await;
-}
 
 #[tokio::test]
 async fn an_upgrade_fails_no_request_and_the_new_server_does_everything() {
@@ -30,7 +18,7 @@ async fn an_upgrade_fails_no_request_and_the_new_server_does_everything() {
     slow.write_all(request.as_bytes()).await.unwrap();
     let load = Load::on(&app);
     for _ in 0..3 {
-        flows(&load).await;
+        load.flows().await;
         server.take_over().await;
         let after = server.addresses();
         assert_eq!(
@@ -45,7 +33,7 @@ async fn an_upgrade_fails_no_request_and_the_new_server_does_everything() {
     repo.commit_file("VERSION", "2\n");
     app.push(&repo).await.succeeded().says(&[":v3 deployed to Slipway"]);
     assert_eq!(app.page().await["version"], "2");
-    flows(&load).await;
+    load.flows().await;
     let answered = load.answered();
     let failures = load.stop().await;
     assert!(failures.is_empty(), "{} of {answered} requests failed:\n{}", failures.len(), failures.join("\n"));
@@ -59,7 +47,7 @@ async fn an_upgrade_that_does_not_come_up_leaves_the_old_server() {
     let owner = server.owner().await;
     let (app, _repo) = owner.serving("docker-web").await;
     let (load, pid) = (Load::on(&app), server.pid());
-    flows(&load).await;
+    load.flows().await;
     let nowhere = [("SLIPWAY_DOCKER_HOST", "unix:///nowhere/docker.sock")];
     server.cli(&["serve", "--takeover"], &nowhere).await.failed().says(&["slipway doctor"]);
     wait_until("the old server has everything again", LONG, async || {
@@ -71,7 +59,7 @@ async fn an_upgrade_that_does_not_come_up_leaves_the_old_server() {
         }
     })
     .await;
-    flows(&load).await;
+    load.flows().await;
     assert_eq!(app.set(&json!({ "GREETING": "still here" })).await, 3);
     assert_eq!(server.pid(), pid);
     let failures = load.stop().await;

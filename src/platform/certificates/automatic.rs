@@ -318,7 +318,7 @@ fn is_public(name: &CertificateName) -> bool {
 /// Whether an upload answers for the name, for a while yet.
 fn is_covered(shown: &Shown, name: &CertificateName, now: Timestamp) -> bool {
     let wildcard = || shown.wildcards.get(name.as_str().split_once('.')?.1);
-    let found = shown.exact.get(name.as_str()).filter(|found| !found.is_empty()).or_else(wildcard);
+    let found = shown.exact.get(name.as_str()).or_else(wildcard);
     let until = after(now, UPLOAD_MARGIN);
     found.is_some_and(|found| found.iter().any(|certificate| certificate.expires_at > until))
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -26,6 +26,8 @@ static PREPARED: OnceCell<Result<(), String>> = OnceCell::const_new();
 pub struct Options {
     env: Vec<(String, String)>,
     args: Vec<String>,
+    /// Bytes of a disk of its own.
+    disk: Option<u64>,
 }
 
 impl Options {
@@ -40,6 +42,13 @@ impl Options {
     #[must_use]
     pub fn args(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
+    /// Puts everything of the server on a disk of its own, of so many bytes.
+    #[must_use]
+    pub fn disk(mut self, bytes: u64) -> Self {
+        self.disk = Some(bytes);
         self
     }
 
@@ -61,6 +70,8 @@ pub struct Addresses {
 
 /// A server. Dropped, it is checked, stopped and wiped away with everything that it made.
 pub struct Slipway {
+    /// Unmounted before the folder goes.
+    _disk: Option<Disk>,
     dir: TempDir,
     process: Mutex<Process>,
     docker: Docker,
@@ -68,6 +79,8 @@ pub struct Slipway {
     foreign_images: Mutex<Vec<String>>,
     /// Operations that were seen stopped at a step.
     pauses: AtomicUsize,
+    /// The server is brought into trouble that it may well call an error.
+    may_log_errors: AtomicBool,
     _slot: SemaphorePermit<'static>,
 }
 
@@ -89,6 +102,7 @@ impl Slipway {
         let prepared = PREPARED.get_or_init(look_at_this_machine).await;
         prepared.as_ref().unwrap_or_else(|problem| panic!("{problem}"));
         let dir = tempfile::Builder::new().prefix("slipway-test-").tempdir().expect("a temporary folder can be made");
+        let disk = options.disk.map(|bytes| Disk::mount(&dir.path().join("data"), bytes));
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let addresses = Addresses { api: nowhere, ssh: nowhere, http: nowhere, https: nowhere };
         let server = Self {
@@ -98,6 +112,8 @@ impl Slipway {
             http: client(),
             foreign_images: Mutex::default(),
             pauses: AtomicUsize::new(0),
+            may_log_errors: AtomicBool::new(false),
+            _disk: disk,
             _slot: slot,
         };
         server.spawn().await;
@@ -318,6 +334,11 @@ impl Slipway {
         Running::start(&mut tokio::process::Command::from(command)).called(format!("slipway {}", args.join(" ")))
     }
 
+    /// Errors in the server's log are no fault from now on.
+    pub fn may_log_errors(&self) {
+        self.may_log_errors.store(true, Ordering::Relaxed);
+    }
+
     /// Removes an image of the test's own at the end.
     pub fn remove_image_at_the_end(&self, tag: &str) {
         self.foreign_images.lock().expect("not poisoned").push(tag.to_owned());
@@ -354,7 +375,9 @@ impl Slipway {
                 faults.extend(self.ended().map(|status| format!("the server ended by itself with {status}")));
                 faults.extend(self.try_stop().await.err());
             }
-            faults.extend(invariants::errors_in(&self.log()));
+            if !self.may_log_errors.load(Ordering::Relaxed) {
+                faults.extend(invariants::errors_in(&self.log()));
+            }
         }
         if let Some(mut child) = self.process.lock().expect("not poisoned").child.take() {
             let _ = child.kill();
@@ -424,4 +447,24 @@ async fn look_at_this_machine() -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A small file system in memory.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(at: &Path, bytes: u64) -> Self {
+        std::fs::create_dir(at).expect("our own folder");
+        let size = format!("size={bytes},mode=0700");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "slipway-test"]).arg(at).status();
+        assert!(mounted.is_ok_and(|status| status.success()), "cannot mount a disk at {}: be root", at.display());
+        Self(at.to_owned())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: what still has a file open there must not keep the folder from going.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
 }

@@ -105,6 +105,10 @@ fn bodies_come_in_three_types() {
     for (place, operation) in operations() {
         let Some(content) = operation["requestBody"]["content"].as_object() else { continue };
         let types: Vec<&String> = content.keys().collect();
+        if place.contains("/archives") {
+            assert_eq!(types, ["application/octet-stream"], "{place}: an archive is no set of fields");
+            continue;
+        }
         assert_eq!(types, ["application/json", "application/x-www-form-urlencoded", "multipart/form-data"], "{place}");
     }
     let forms = &document()["components"]["schemas"]["ConfigChangesForm"]["properties"]["values"]["anyOf"];
