@@ -253,7 +253,10 @@ mod tests {
     #[tokio::test]
     async fn every_request_is_written_or_counted() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let logs = LogStore::new(folder.path().to_owned(), crate::logs::LogLimits::default());
+        let logs = LogStore::new(
+            folder.path().to_owned(),
+            crate::logs::LogLimits { lines_per_second: 0, ..Default::default() },
+        );
         let (observer, writing) = AccessLog::new(logs.clone());
         let id = AppId::new();
         let app = RoutedApp::introduced("a".parse().expect("a name"), id);
