@@ -161,7 +161,8 @@ impl Platform {
             match operations::begin(self.0.store.pool(), kind, &app, actor).await {
                 Ok(operation) => {
                     let span = tracing::Span::current();
-                    span.record("operation.id", operation.id.as_str()).record("operation.kind", operation.kind.as_str());
+                    span.record("operation.id", operation.id.as_str())
+                        .record("operation.kind", operation.kind.as_str());
                     span.record("app.name", app.name.as_str());
                     tracing::info!(actor, "an operation begins");
                     return Ok(self.live(operation));

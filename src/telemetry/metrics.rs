@@ -3,15 +3,16 @@
 //! One set for the process, like the log: whoever does something counts it there. Label values come from closed sets, but for
 //! the names of apps, of which the first [`APPS_MAX`] get series of their own and all others share the empty name.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt::Display;
-use std::sync::{LazyLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus::core::{Collector, MetricVec, MetricVecBuilder};
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 /// The media type of [`Metrics::text`].
@@ -53,9 +54,23 @@ pub struct Metrics {
     instances: IntGaugeVec,
     builds_now: IntGaugeVec,
     operations_now: IntGauge,
-    /// Apps that have series of their own.
-    named: RwLock<HashSet<String>>,
+    /// Apps that have series of their own, and what is looked up for each of their requests.
+    named: RwLock<HashMap<String, Arc<Traffic>>>,
+    /// What all others share.
+    nameless: Arc<Traffic>,
 }
+
+/// The series of one app's requests: found once, counted on without a lock.
+struct Traffic {
+    /// In the order of [`CLASSES`].
+    requests: [IntCounter; CLASSES.len()],
+    seconds: Histogram,
+    received: IntCounter,
+    sent: IntCounter,
+}
+
+/// Classes of status codes.
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// What the router did with one request.
 #[derive(Debug, Clone, Copy)]
@@ -108,19 +123,19 @@ impl Metrics {
         registry.register(Box::new(process)).expect("these names are the library's own");
         let info = gauges("build_info", "1, with the version of Slipway.", &["version"]);
         info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let requests = counter("http_requests_total", "Requests to apps, by class of status.", &[APP, "status"]);
+        let request_seconds =
+            seconds("http_request", "From the head of a request to the end of its answer.", &[APP], &QUICK);
+        let request_bytes = counter(
+            "http_body_bytes_total",
+            "Bytes of bodies, received from clients and sent to them.",
+            &[APP, "direction"],
+        );
         Self {
-            requests: counter("http_requests_total", "Requests to apps, by class of status.", &[APP, "status"]),
-            request_seconds: seconds(
-                "http_request",
-                "From the head of a request to the end of its answer.",
-                &[APP],
-                &QUICK,
-            ),
-            request_bytes: counter(
-                "http_body_bytes_total",
-                "Bytes of bodies, received from clients and sent to them.",
-                &[APP, "direction"],
-            ),
+            nameless: Arc::new(Traffic::of("", &requests, &request_seconds, &request_bytes)),
+            requests,
+            request_seconds,
+            request_bytes,
             router_errors: counter(
                 "http_router_errors_total",
                 "Requests that the router answered itself, by reason.",
@@ -149,16 +164,13 @@ impl Metrics {
 
     /// A request to an app is over.
     pub fn request(&self, request: &RequestCount<'_>) {
-        let app = self.label(request.app);
-        self.requests.with_label_values(&[app, class(request.status)]).inc();
-        self.request_seconds.with_label_values(&[app]).observe(request.took.as_secs_f64());
-        for (direction, bytes) in [("received", request.received), ("sent", request.sent)] {
-            if bytes > 0 {
-                self.request_bytes.with_label_values(&[app, direction]).inc_by(bytes);
-            }
-        }
+        let traffic = self.traffic(request.app);
+        traffic.requests[class(request.status)].inc();
+        traffic.seconds.observe(request.took.as_secs_f64());
+        traffic.received.inc_by(request.received);
+        traffic.sent.inc_by(request.sent);
         if let Some(reason) = request.error {
-            self.router_errors.with_label_values(&[app, reason]).inc();
+            self.router_errors.with_label_values(&[self.label(request.app), reason]).inc();
         }
     }
 
@@ -199,7 +211,7 @@ impl Metrics {
 
     /// Forgets the series of an app that is gone.
     pub fn forget_app(&self, app: &str) {
-        let is_named = self.named.write().unwrap_or_else(PoisonError::into_inner).remove(app);
+        let is_named = self.named.write().unwrap_or_else(PoisonError::into_inner).remove(app).is_some();
         if !is_named {
             return;
         }
@@ -232,15 +244,32 @@ impl Metrics {
 
     /// The app's name, or the empty one when too many have series already.
     fn label<'a>(&self, app: &'a str) -> &'a str {
-        if app.is_empty() || self.named.read().unwrap_or_else(PoisonError::into_inner).contains(app) {
-            return app;
+        if Arc::ptr_eq(&self.traffic(app), &self.nameless) { "" } else { app }
+    }
+
+    fn traffic(&self, app: &str) -> Arc<Traffic> {
+        if app.is_empty() {
+            return Arc::clone(&self.nameless);
+        }
+        if let Some(traffic) = self.named.read().unwrap_or_else(PoisonError::into_inner).get(app) {
+            return Arc::clone(traffic);
         }
         let mut named = self.named.write().unwrap_or_else(PoisonError::into_inner);
-        if named.len() < APPS_MAX || named.contains(app) {
-            named.insert(app.to_owned());
-            app
-        } else {
-            ""
+        if named.len() >= APPS_MAX && !named.contains_key(app) {
+            return Arc::clone(&self.nameless);
+        }
+        let of = || Arc::new(Traffic::of(app, &self.requests, &self.request_seconds, &self.request_bytes));
+        Arc::clone(named.entry(app.to_owned()).or_insert_with(of))
+    }
+}
+
+impl Traffic {
+    fn of(app: &str, requests: &IntCounterVec, seconds: &HistogramVec, bytes: &IntCounterVec) -> Self {
+        Self {
+            requests: CLASSES.map(|class| requests.with_label_values(&[app, class])),
+            seconds: seconds.with_label_values(&[app]),
+            received: bytes.with_label_values(&[app, "received"]),
+            sent: bytes.with_label_values(&[app, "sent"]),
         }
     }
 }
@@ -269,14 +298,9 @@ fn forget<B: MetricVecBuilder>(series: &MetricVec<B>, app: &str) {
     }
 }
 
-fn class(status: u16) -> &'static str {
-    match status {
-        100..=199 => "1xx",
-        200..=299 => "2xx",
-        300..=399 => "3xx",
-        400..=499 => "4xx",
-        _ => "5xx",
-    }
+/// Where a status counts in [`CLASSES`].
+fn class(status: u16) -> usize {
+    usize::from(status / 100).clamp(1, CLASSES.len()) - 1
 }
 
 #[cfg(test)]
@@ -343,7 +367,7 @@ mod tests {
             metrics.request(&request(&format!("app-{number}"), 200, None));
         }
         let told = text(&metrics, &Standing::default());
-        let series = told.lines().filter(|line| line.starts_with("slipway_http_requests_total{")).count();
+        let series = told.lines().filter(|line| line.contains("requests_total{") && line.contains("\"2xx\"")).count();
         assert_eq!(series, APPS_MAX + 1);
         assert!(told.contains("slipway_http_requests_total{app=\"\",status=\"2xx\"} 20"));
         metrics.forget_app("app-0");
