@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -39,12 +39,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long connections get to notice that their time is over.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
+/// How long idle connections stay open once the listener stops. Clients at work ask again within that time.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Concurrent requests on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 200;
 
 /// Serves one listener until `stop`, then drains it.
 ///
-/// Draining: no more connections are accepted, idle ones are closed, requests in flight finish within
+/// Draining: no more connections are accepted; each that is open is told with its next answer that it is the last, and idle
+/// ones are closed a second later, so that whoever was about to ask is still answered. Requests in flight finish within
 /// [`RouterConfig::drain`], upgraded connections are closed at once. Returns when all that is over; what remains after
 /// the time is closed. Dropping the future instead leaves its connections running until the runtime ends.
 pub async fn serve(
@@ -57,7 +61,9 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let tasks = TaskTracker::new();
-    let router = Arc::new(Router { table, config, platform, observer, stop: stop.clone(), tasks: tasks.clone() });
+    let is_leaving = AtomicBool::new(false);
+    let router =
+        Arc::new(Router { table, config, platform, observer, stop: stop.clone(), is_leaving, tasks: tasks.clone() });
     let builder = Arc::new(server_builder(&router.config, &tasks));
     let stage = Arc::new(Stage::default());
     let acceptor = Acceptor { router: Arc::clone(&router), tls: tls.map(TlsAcceptor::from), builder, stage };
@@ -66,8 +72,12 @@ pub async fn serve(
         never = acceptor.accept(&listener) => match never {},
     }
     drop(listener);
-    acceptor.stage.advance(DRAINING);
+    router.is_leaving.store(true, Ordering::Release);
     tasks.close();
+    // A connection that is closed while a request comes in on it costs that request: the kernel answers it with a reset.
+    if timeout(LINGER, tasks.wait()).await.is_err() {
+        acceptor.stage.advance(DRAINING);
+    }
     if timeout(router.config.drain, tasks.wait()).await.is_err() {
         let drain_ms = router.config.drain.as_millis();
         warn!(connections = tasks.len(), drain_ms, "the time to drain is over; closing what is left");

@@ -4,9 +4,11 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use futures_util::future::BoxFuture;
+use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -50,6 +52,8 @@ pub(crate) struct Router {
     pub(crate) observer: Arc<dyn Observer>,
     /// Ends tunnels.
     pub(crate) stop: CancellationToken,
+    /// The listener accepts no more; clients that keep their connection are told to come back by another.
+    pub(crate) is_leaving: AtomicBool,
     /// Waited for when the listener stops.
     pub(crate) tasks: TaskTracker,
 }
@@ -90,6 +94,7 @@ pub(crate) enum Routed {
 /// Dropping the future ends the exchange with the upstream; so a client that goes away cancels its request.
 pub(crate) async fn answer(visitor: Arc<Visitor>, mut request: Request<Incoming>) -> Response<RouteBody> {
     let id = headers::request_id(request.headers_mut());
+    let is_last = visitor.router.is_leaving.load(Ordering::Acquire) && request.version() <= Version::HTTP_11;
     let mut passage = Passage::begin(visitor, &request);
     let outcome = match route(&mut passage, request, &id).await {
         Ok(Routed::App(exchange)) => Ok(respond(exchange, passage)),
@@ -106,6 +111,9 @@ pub(crate) async fn answer(visitor: Arc<Visitor>, mut request: Request<Incoming>
         refuse::response(refusal, &mut passage)
     });
     response.headers_mut().insert(X_REQUEST_ID, id);
+    if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 

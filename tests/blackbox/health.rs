@@ -52,7 +52,7 @@ async fn app_json_decides_whether_a_release_is_healthy() {
 
 #[tokio::test]
 async fn commands_of_app_json_and_of_the_image_decide() {
-    let server = Slipway::start_with(Options::default().env("SLIPWAY_BOOT_TIMEOUT", "3s")).await;
+    let server = Slipway::start_with(Options::default().env("SLIPWAY_BOOT_TIMEOUT", "8s")).await;
     let owner = server.owner().await;
     let (app, repo) = owner.serving("docker-web").await;
     let look = "test -f /srv/ready || { echo nothing is ready; exit 3; }";
@@ -72,7 +72,7 @@ async fn commands_of_app_json_and_of_the_image_decide() {
     app.push(&repo)
         .await
         .failed()
-        .says(&["was not healthy within 3 s: command '/bin/sh -c test -f /srv/fine' ended with status 1"]);
+        .says(&["was not healthy within 8 s: command '/bin/sh -c test -f /srv/fine' ended with status 1"]);
     repo.commit_file("fine", "");
     let push = app.push(&repo).await.succeeded().says(&[":v4 deployed"]);
     assert!(push.took < Duration::from_secs(30), "it waited for the image's interval: {:?}", push.took);

@@ -45,7 +45,7 @@ impl Followed {
     }
 
     /// Reads to the end, which has to come.
-    async fn to_the_end(&mut self) {
+    async fn read_to_end(&mut self) {
         while let Some(chunk) = timeout(SHORT, self.response.chunk()).await.expect("it ends").expect("no error") {
             self.text.push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
         }
@@ -106,7 +106,7 @@ async fn a_follower_sees_a_deploy_and_what_comes_after_it_once() {
         assert!(answer.json().is_object(), "{}", answer.text);
     }
     owner.delete(&app.path("")).await.expect(204);
-    all.to_the_end().await;
+    all.read_to_end().await;
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn followers_that_hang_up_leave_nothing_and_a_stop_ends_them() {
     })
     .await;
     server.stop().await;
-    last.to_the_end().await;
+    last.read_to_end().await;
     server.restart().await;
 }
 
@@ -185,7 +185,7 @@ async fn long_lines_and_bytes_survive_and_a_chatty_app_is_limited() {
             said(line).split(' ').next().expect("a count").parse::<usize>().expect("a number")
         })
         .sum();
-    assert!(heard >= 1000 && heard < 8000, "{heard}");
+    assert!((1000..8000).contains(&heard), "{heard}");
     assert_eq!(heard + dropped, 8000, "what is missing is counted");
     app.ask("/").await.expect(200);
 }
