@@ -13,17 +13,26 @@ const RUN_LIMIT: Duration = Duration::from_secs(10);
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Writes the pre-receive hook, by a rename, so that a push that is just starting sees the old one or the new one; yields
-/// its path.
+/// its path. One that is there already stays, so that a server can start again on a full disk.
 pub(super) fn pre_receive(folder: &Path, program: &Path) -> io::Result<PathBuf> {
     let program = program.to_str().ok_or_else(|| io::Error::other("the hook program's path is not UTF-8"))?;
+    let (script, path) =
+        (format!("#!/bin/sh\nexec '{}' hook\n", program.replace('\'', r"'\''")), folder.join("pre-receive"));
+    if is_there(&path, &script) {
+        return Ok(path);
+    }
     std::fs::create_dir_all(folder)?;
     let fresh = tempfile::Builder::new().prefix(".pre-receive").tempfile_in(folder)?;
-    std::fs::write(fresh.path(), format!("#!/bin/sh\nexec '{}' hook\n", program.replace('\'', r"'\''")))?;
+    std::fs::write(fresh.path(), script)?;
     std::fs::set_permissions(fresh.path(), std::fs::Permissions::from_mode(0o755))?;
-    let path = folder.join("pre-receive");
     // Closed before it can be run: a file open for writing cannot be.
     fresh.into_temp_path().persist(&path).map_err(|error| error.error)?;
     Ok(path)
+}
+
+fn is_there(path: &Path, script: &str) -> bool {
+    let mode = std::fs::metadata(path).map(|metadata| metadata.permissions().mode() & 0o777);
+    mode.is_ok_and(|mode| mode == 0o755) && std::fs::read(path).is_ok_and(|found| found == script.as_bytes())
 }
 
 /// Runs the hook once, outside of any push, where it only says so.

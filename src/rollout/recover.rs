@@ -90,8 +90,11 @@ impl Rollouts {
         let Some(address) = spec::address(&target, &instance.process, container.ip) else { return Ok(()) };
         let subject = Subject::new(&self.0.settings, &target, &container);
         if subject.until_healthy(&*self.0.engine, &self.briefly(&target, instance)?, QUICK).await.is_ok() {
-            instances::set_address(self.0.store.pool(), instance.id, Some(address)).await?;
+            // First of all, so that it is routed to although the database takes nothing now.
             self.note_ready(instance.id, Some(address));
+            if instance.address != Some(address) {
+                instances::set_address(self.0.store.pool(), instance.id, Some(address)).await?;
+            }
         }
         Ok(())
     }
