@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{App, Load, Options, Slipway};
+use crate::support::{App, Load, Slipway};
 
 #[tokio::test]
 async fn push_config_rollback_and_scale_fail_no_request() {
@@ -44,8 +44,7 @@ async fn push_config_rollback_and_scale_fail_no_request() {
 
 #[tokio::test]
 async fn twenty_changes_in_a_row_fail_no_exchange_of_any_kind() {
-    // Nobody has to wait long for websockets that somebody else may hold open.
-    let server = Slipway::start_with(Options::default().env("SLIPWAY_WEBSOCKET_GRACE", "2s")).await;
+    let server = Slipway::start().await;
     let owner = server.owner().await;
     let (app, repo) = owner.serving("docker-web").await;
     let load = Load::of_every_kind(&app);
