@@ -109,10 +109,11 @@ async fn start(folder: &Path, database_url: Option<&str>, core: Option<usize>) -
             command
         }
     };
-    // Defaults are measured, whatever this shell has set; only the engine is the caller's.
+    // Defaults are measured, whatever this shell has set; only the engine and what builds trust are the caller's.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
-        if name.starts_with("SLIPWAY_") && name != "SLIPWAY_DOCKER_HOST" {
+        let is_callers = ["SLIPWAY_DOCKER_HOST", "SLIPWAY_BUILD_CA_BUNDLE"].contains(&name.as_ref());
+        if name.starts_with("SLIPWAY_") && !is_callers {
             command.env_remove(name.as_ref());
         }
     }
