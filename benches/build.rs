@@ -111,12 +111,13 @@ impl Bench<'_> {
                         rest.push(pushed.built - pushed.compile);
                         shares.note("the buildpack's own work", pushed.compile);
                         shares.note("all of the push until the image is there", pushed.built);
+                        // Before the other side changes the tree again.
+                        self.repo.commit("Nothing changed").await?;
+                        unchanged.push(self.push(&[]).await?.built);
                     }
                     Side::Baseline => hand_warm.push(self.by_hand(false).await?),
                 }
             }
-            self.repo.commit("Nothing changed").await?;
-            unchanged.push(self.push(&[]).await?.built);
         }
         steps.push(shares);
         let name = |what: &str| format!("{}: {what}", self.sample.name);
