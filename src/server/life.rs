@@ -48,6 +48,8 @@ pub(super) struct Life {
     /// Doors and loops.
     serving: Tasks,
     router: Router,
+    /// Handles of what it listens on, for a successor. Open, they keep queues of who knocks, so they go when it stops.
+    sockets: Sockets,
     door: Door,
     /// The data directory is this process's as long as this is open.
     lock: File,
@@ -57,7 +59,6 @@ pub(super) struct Life {
 pub(super) struct Router {
     stop: CancellationToken,
     tasks: Tasks,
-    sockets: Sockets,
 }
 
 /// How a life ended.
@@ -67,7 +68,7 @@ pub(super) enum End {
     /// All has ended, and another process serves at the same sockets.
     Replaced,
     /// All but the router has ended for another process, which then did not come.
-    Deserted(Router),
+    Deserted(Router, Sockets),
 }
 
 impl Life {
@@ -89,8 +90,8 @@ impl Life {
     }
 
     /// Serves again after a successor did not come; the router of the life before goes when this one's is there.
-    pub async fn begin_again(config: &Config, before: Router) -> Result<Self> {
-        let life = Self::at(config, &before.sockets).await?;
+    pub async fn begin_again(config: &Config, before: Router, sockets: &Sockets) -> Result<Self> {
+        let life = Self::at(config, sockets).await?;
         life.tracker.spawn(before.end());
         Ok(life)
     }
@@ -114,13 +115,13 @@ impl Life {
         start_background(&platform, &mut serving);
         let (ready, sockets) = (listeners.ready(), listeners.sockets()?);
         let router_tasks = listeners.serve(config, &store, &platform, ingress, &stops, &tracker, &mut serving).await?;
-        let router = Router { stop: stops.ingress.clone(), tasks: router_tasks, sockets };
+        let router = Router { stop: stops.ingress.clone(), tasks: router_tasks };
         let door = Door::open(&config.data_dir)?;
         if let Some(file) = &config.ready_file {
             ready::write(file, &ready)?;
         }
         tracing::info!(api = %ready.api, ssh = %ready.ssh, http = %ready.http, https = %ready.https, "serving");
-        Ok(Self { stops, tracker, store, serving, router, door, lock })
+        Ok(Self { stops, tracker, store, serving, router, sockets, door, lock })
     }
 
     /// Serves until a signal, the end of a task that should not end, or a successor.
@@ -129,12 +130,14 @@ impl Life {
             () = signals.received() => Ok(()),
             Some(ended) = self.serving.join_next() => ended.unwrap_or_else(|panic| Err(panic.into())),
             Some(ended) = self.router.tasks.join_next() => ended.unwrap_or_else(|panic| Err(panic.into())),
-            successor = self.door.successor(&self.router.sockets) => return self.hand_over(config, successor, signals).await,
+            successor = self.door.successor(&self.sockets) => return self.hand_over(config, successor, signals).await,
         };
         tracing::info!("stopping");
-        self.end_operations().await;
+        // Whoever comes now is refused, and does not wait in a queue that nobody looks at.
+        drop((self.sockets, self.door));
+        end_operations(&self.stops, &self.tracker).await;
         self.stops.ingress.cancel();
-        self.end_loops().await;
+        end_loops(&self.stops, &mut self.serving).await;
         self.router.end().await;
         close(&self.store).await;
         End::Stopped(ended)
@@ -143,10 +146,10 @@ impl Life {
     /// Ends everything but the router, then lets the successor begin, then ends the router, too.
     async fn hand_over(mut self, config: &Config, mut successor: Successor, signals: &mut Signals) -> End {
         tracing::info!("another process takes over");
-        self.end_operations().await;
+        end_operations(&self.stops, &self.tracker).await;
         // Two processes must not write to one stream; what requests still say here is not kept.
         self.stops.lines.cancel();
-        self.end_loops().await;
+        end_loops(&self.stops, &mut self.serving).await;
         close(&self.store).await;
         drop((self.door, self.lock));
         let begun = tokio::select! {
@@ -162,25 +165,25 @@ impl Life {
             }
             Err(error) => {
                 tracing::warn!(%error, "the process that wanted to take over does not serve; serving again");
-                End::Deserted(self.router)
+                End::Deserted(self.router, self.sockets)
             }
         }
     }
+}
 
-    async fn end_operations(&self) {
-        self.stops.doors.cancel();
-        self.tracker.close();
-        if timeout(OPERATIONS_GRACE, self.tracker.wait()).await.is_err() {
-            tracing::warn!(grace_s = OPERATIONS_GRACE.as_secs(), "operations still run; the next start settles them");
-        }
+async fn end_operations(stops: &Stops, tracker: &TaskTracker) {
+    stops.doors.cancel();
+    tracker.close();
+    if timeout(OPERATIONS_GRACE, tracker.wait()).await.is_err() {
+        tracing::warn!(grace_s = OPERATIONS_GRACE.as_secs(), "operations still run; the next start settles them");
     }
+}
 
-    async fn end_loops(&mut self) {
-        self.stops.background.cancel();
-        let rest = async { while self.serving.join_next().await.is_some() {} };
-        if timeout(RouterConfig::default().drain + GRACE, rest).await.is_err() {
-            tracing::warn!("grace period over, stopping anyway");
-        }
+async fn end_loops(stops: &Stops, serving: &mut Tasks) {
+    stops.background.cancel();
+    let rest = async { while serving.join_next().await.is_some() {} };
+    if timeout(RouterConfig::default().drain + GRACE, rest).await.is_err() {
+        tracing::warn!("grace period over, stopping anyway");
     }
 }
 

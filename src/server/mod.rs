@@ -45,7 +45,7 @@ pub async fn serve(config: Config, takes_over: bool) -> Result<()> {
             }
             End::Replaced => return Ok(()),
             // Whoever wanted to take over is gone, and everything but the router had ended for it.
-            End::Deserted(router) => life = Life::begin_again(&config, router).await?,
+            End::Deserted(router, sockets) => life = Life::begin_again(&config, router, &sockets).await?,
         }
     }
 }
