@@ -80,13 +80,25 @@ impl Error {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        Self::Internal(error.into())
+        match error.outage() {
+            Some(why) => {
+                // Here, since the person learns the kind of trouble only and no door logs what is no fault of ours.
+                tracing::error!(error = ?error, "the database cannot be used: {why}");
+                Self::Unavailable(format!(
+                    "the database cannot be used: {why}. Try again once the operator has mended it"
+                ))
+            }
+            None => Self::Internal(error.into()),
+        }
     }
 }
 
 impl From<JournalError> for Error {
     fn from(error: JournalError) -> Self {
-        Self::Internal(error.into())
+        match error {
+            JournalError::Store(error) => error.into(),
+            error @ JournalError::Illegal(_) => Self::Internal(error.into()),
+        }
     }
 }
 

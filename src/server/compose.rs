@@ -1,7 +1,7 @@
 //! Builds all parts and ties them together.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tokio_util::task::TaskTracker;
@@ -10,8 +10,8 @@ use super::life::Stops;
 use super::{server_id, slugs_dir};
 use crate::build::{BuildLogs, BuildSettings, Builder, FingerprintKey, SlugStore, Stack};
 use crate::config::{Acme, Config};
-use crate::engine::Engine;
 use crate::engine::docker::Docker;
+use crate::engine::{Engine, EngineError};
 use crate::git::Repositories;
 use crate::logs::{Collector, DrainSettings, LogDrains, LogLimits, LogStore};
 use crate::platform::{
@@ -22,6 +22,9 @@ use crate::rollout::{RolloutSettings, Rollouts};
 use crate::route::{Certificates, RouterConfig, Table};
 use crate::store::Store;
 
+/// How long a start waits for an engine that does not answer, and between two looks.
+const ENGINE_WAIT: Duration = Duration::from_secs(60);
+const ENGINE_LOOK: Duration = Duration::from_millis(500);
 /// Largest slug, compressed.
 const SLUG_BYTES: u64 = 500 << 20;
 /// How long an instance without a port must stay up to count as healthy.
@@ -41,6 +44,23 @@ pub(super) struct Ingress {
     pub logs: LogStore,
 }
 
+/// Connects to the engine. When a machine starts, Slipway may well be faster than it, so it is waited for.
+async fn connect(host: &str) -> Result<Docker> {
+    let (began, mut is_said) = (Instant::now(), false);
+    loop {
+        match Docker::connect(host).await {
+            Err(EngineError::Unreachable(why)) if began.elapsed() < ENGINE_WAIT => {
+                if !is_said {
+                    tracing::warn!("waiting up to {} s for the container engine: {why}", ENGINE_WAIT.as_secs());
+                    is_said = true;
+                }
+                tokio::time::sleep(ENGINE_LOOK).await;
+            }
+            connected => return connected.context("type `slipway doctor` to see what is missing"),
+        }
+    }
+}
+
 /// The platform over all its parts; nothing runs yet.
 pub(super) async fn compose(
     config: &Config,
@@ -52,8 +72,7 @@ pub(super) async fn compose(
 ) -> Result<Platform> {
     let Ingress { table, certificates, logs } = ingress;
     let server_id = server_id(store).await?;
-    let docker = Docker::connect(&config.docker_host).await.context("type `slipway doctor` to see what is missing")?;
-    let engine: Arc<dyn Engine> = Arc::new(docker);
+    let engine: Arc<dyn Engine> = Arc::new(connect(&config.docker_host).await?);
     let data = &config.data_dir;
     let collector = Collector::new(engine.clone(), logs.clone(), TaskTracker::new(), stops.background.clone());
     let to = DrainSettings { allows_own_addresses: config.fetch_from_self, ..DrainSettings::default() };

@@ -34,7 +34,11 @@ use life::{End, Life};
 pub async fn serve(config: Config, takes_over: bool) -> Result<()> {
     let mut signals = Signals::new()?;
     raise_file_limit();
-    let mut life = if takes_over { Life::take_over(&config).await? } else { Life::begin(&config).await? };
+    let begun = async { if takes_over { Life::take_over(&config).await } else { Life::begin(&config).await } };
+    let mut life = tokio::select! {
+        life = begun => life?,
+        () = signals.received() => return Ok(()),
+    };
     loop {
         match life.until_end(&config, &mut signals).await {
             End::Stopped(ended) => {

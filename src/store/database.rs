@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
-use sqlx::{Any, AnyPool, Executor};
+use sqlx::{Any, AnyPool, Connection, Executor};
 
 use super::{Sealer, StoreError};
 
@@ -45,6 +45,11 @@ impl Store {
                     connection.execute(if is_sqlite { SQLITE_SETTINGS } else { POSTGRES_SETTINGS }).await?;
                     Ok(())
                 })
+            })
+            .before_acquire(|connection, _| {
+                // A commit that finds the disk full undoes its transaction itself, and sqlx, whose own ROLLBACK then fails,
+                // takes the connection to be in it for ever: nothing can be written over that one any more.
+                Box::pin(async move { Ok(!connection.is_in_transaction()) })
             })
             .connect(url)
             .await?;

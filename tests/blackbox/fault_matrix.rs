@@ -158,7 +158,9 @@ impl<'a> Cell<'a> {
             }
             Fault::Disk => {
                 std::fs::remove_file(server.data_dir().join("ballast")).expect("it was filled");
-                is_done || has_switched
+                // A database may find room for the switch in its files where git then finds none for the ref.
+                server.settle_within(LONG).await;
+                is_done || has_switched || (self.change == Change::Push && self.app.versions().await[0] == 4)
             }
             Fault::Engine(_) => is_done || has_switched,
         }
@@ -206,7 +208,7 @@ impl<'a> Cell<'a> {
         let newest: u64 = wanted.release[1..].parse().expect("a number");
         assert_eq!(app.versions().await, (1..=newest).rev().collect::<Vec<_>>(), "{self}");
         self.assert_containers(has_happened).await;
-        if self.change == Change::Push {
+        if self.change == Change::Push && !matches!(self.fault, Fault::Disk) {
             let follows = app.head(&self.repo).await == Some(self.repo.head());
             assert_eq!(follows, has_happened, "{self}: the ref follows the release");
         }

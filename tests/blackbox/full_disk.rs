@@ -34,7 +34,8 @@ async fn a_full_disk_stops_changes_and_nothing_that_serves() {
     repo.commit_file("VERSION", "2\n");
     app.push(&repo).await.failed();
     let config = owner.post(&app.path("/config"), &json!({ "values": { "A": "1" } })).await;
-    assert!(config.status >= 500, "{} {}", config.line(), config.text);
+    assert_eq!(config.status, 503, "{} {}", config.line(), config.text);
+    assert!(config.text.contains("disk is full"), "{}", config.text);
     // What is there is read, and served.
     assert_eq!(app.versions().await, [2, 1]);
     load.flows().await;

@@ -53,6 +53,12 @@ impl Engine {
     /// `kill -9`: its containers run on until it is started again.
     pub async fn kill9(&self) {
         self.end(Signal::KILL).await;
+        // Its containerd dies with it. Seen dying, it would be waited for by the next engine.
+        let pid = std::fs::read_to_string(self.path("exec/containerd/containerd.pid")).unwrap_or_default();
+        if let Some(pid) = pid.trim().parse().ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        let _ = std::fs::remove_file(self.path("exec/containerd/containerd.pid"));
     }
 
     /// Starts it, and waits until it answers.
