@@ -119,6 +119,8 @@ pub struct Config {
     pub instance_memory_bytes: i64,
     /// Processes and threads of an instance.
     pub instance_pids: i64,
+    /// Ports of this machine that containers of process groups are published on.
+    pub port_range: std::ops::RangeInclusive<u16>,
     /// How long a one-off command may run.
     pub run_timeout: Duration,
     /// Most bytes of one app's log stream on disk.

@@ -305,6 +305,7 @@ impl Given {
             // Below 6 MiB the engine refuses.
             instance_memory_bytes: self.signed_size("instance-memory", 6 << 20)?.expect("it has a fixed default"),
             instance_pids: self.get("instance-pids", pids())?,
+            port_range: self.get("port-range", parse::port_range)?,
             run_timeout: self.get("run-timeout", parse::duration(second))?,
             log_bytes_per_app: self.get("log-size-per-app", parse::size(64 << 10))?,
             log_lines_per_second: self.get("log-rate-per-app", parse::number(0..=10_000_000))?.unsigned_abs(),

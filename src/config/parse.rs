@@ -64,6 +64,16 @@ pub(super) fn repository(text: &str) -> Result<String, Problem> {
     }
 }
 
+/// `49153-65535`
+pub(super) fn port_range(text: &str) -> Result<RangeInclusive<u16>, Problem> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port > 0);
+    match (port(first), port(last)) {
+        (Some(first), Some(last)) if first <= last => Ok(first..=last),
+        _ => Err("is not a range of ports such as 49153-65535".to_owned()),
+    }
+}
+
 pub(super) fn docker_host(text: &str) -> Result<String, Problem> {
     let is_valid = match text.split_once("://") {
         Some(("unix", path)) => path.starts_with('/'),

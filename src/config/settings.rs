@@ -94,6 +94,7 @@ pub const SETTINGS: &[Setting] = &[
     fixed("stop-grace", "10s", "Time between SIGTERM and SIGKILL when an instance is stopped"),
     fixed("instance-memory", "512MiB", "Memory of an instance, unless the app's own limits say otherwise"),
     fixed("instance-pids", "1024", "Most processes and threads of an instance"),
+    fixed("port-range", "49153-65535", "Ports of this machine that containers of process groups are published on"),
     fixed("run-timeout", "20m", "How long a one-off command may run"),
     fixed("log-size-per-app", "8MiB", "Most bytes of one app's log stream on disk"),
     fixed("log-rate-per-app", "10000", "Most lines per second of one app, of 420 bytes each; 0 sets no limit"),

@@ -48,6 +48,7 @@ fn nothing_given_yields_the_documented_defaults() {
     assert!((1..=2 << 30).contains(&config.build_memory_bytes));
     assert_eq!((config.build_cpu_shares, config.build_pids), (512, 4096));
     assert_eq!((config.instance_memory_bytes, config.instance_pids), (512 << 20, 1024));
+    assert_eq!(config.port_range, 49_153..=65_535);
     let times =
         [config.build_timeout, config.boot_timeout, config.drain_timeout, config.stop_grace, config.run_timeout];
     assert_eq!(times, [900, 60, 30, 10, 1200].map(Duration::from_secs));

@@ -12,6 +12,8 @@ mod policy;
 mod state;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -43,9 +45,6 @@ pub enum Protocol {
 
 super::build::words!(Protocol, "protocol", Tcp = "tcp", Udp = "udp");
 
-use std::fmt;
-use std::str::FromStr;
-
 /// A port that the containers of a group listen on and that is published on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GroupPort {
@@ -58,7 +57,7 @@ pub struct GroupPort {
 }
 
 /// What bounds each container of a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Size {
     /// The name of the size, as whoever made the group calls it; empty where it has none.
     pub name: String,
@@ -131,6 +130,8 @@ pub struct ProcessGroup {
     /// Published ports, by inner port and protocol. Without any that were asked for: those that the image exposes, once it
     /// is known.
     pub ports: Vec<GroupPort>,
+    /// Whether the ports are those that the image exposes.
+    pub takes_image_ports: bool,
     /// What bounds each container.
     pub size: Size,
     /// What becomes of containers that end by themselves.
@@ -141,6 +142,8 @@ pub struct ProcessGroup {
     pub grants: Vec<String>,
     /// The words of what Slipway puts into its containers.
     pub terms: Terms,
+    /// The host name of its own that was asked for, as it was given.
+    pub domain: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When its containers were last deployed; `None` until that first succeeded.

@@ -5,8 +5,10 @@
 //! and a restarted server goes on with it.
 
 mod actions;
+mod begin;
 mod carry_out;
 mod create;
+mod grants;
 mod links;
 mod list;
 mod logs;
@@ -14,9 +16,13 @@ mod of_apps;
 mod one;
 mod replace;
 mod rules;
-mod update;
+mod show;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
+
+pub use grants::GrantedCaller;
 
 use crate::model::{
     DomainName, Environment, GroupCounts, GroupId, GroupInstance, GroupLink, GroupPort, GroupState, InstanceId,

@@ -15,6 +15,7 @@ pub mod deploy;
 mod domains;
 mod error;
 pub mod formation;
+mod groups;
 mod hooks;
 mod log_drains;
 mod logs;
@@ -59,6 +60,10 @@ pub use config_vars::ConfigChange;
 pub use deploy::{ArchiveRequest, Deployed, PushRequest, RunningBuilds, SourceRequest};
 pub use error::Error;
 pub use formation::InstanceView;
+pub use groups::{
+    GrantedCaller, GroupChange, GroupDetail, GroupFilter, GroupInstanceDetail, GroupInstanceFilter, GroupInstanceView,
+    GroupView, LinkTarget, NewGroup, NewLink,
+};
 pub use log_drains::{DRAINS_MAX, LogDrainView};
 pub use operations::{Live, OwnedOperations, Progress};
 pub use rebase::{RebaseProgress, rebase_progress, request_rebase};

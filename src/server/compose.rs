@@ -127,6 +127,7 @@ fn rollout_settings(config: &Config, server_id: &str) -> RolloutSettings {
         run_timeout: config.run_timeout,
         watch_period: WATCH_PERIOD,
         restart_wait: RESTART_WAIT,
+        port_range: config.port_range.clone(),
     }
 }
 

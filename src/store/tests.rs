@@ -8,6 +8,7 @@ mod of_builds;
 mod of_cleanup;
 mod of_database;
 mod of_domains;
+mod of_groups;
 mod of_instances;
 mod of_log_drains;
 mod of_operations;

@@ -91,7 +91,7 @@ pub struct GroupInstance {
     pub number: u32,
     /// Where it stands.
     pub state: GroupInstanceState,
-    /// Whether *starting* comes from a policy.
+    /// Whether the state came about by itself: a start by a policy, an end that nobody asked for.
     pub is_automatic: bool,
     /// The image reference that it was deployed from.
     pub image: String,

@@ -71,11 +71,7 @@ mod tests {
 
     #[test]
     fn the_lowest_port_is_the_ports_own() {
-        let ports = [
-            port(80, Protocol::Tcp, 49154),
-            port(53, Protocol::Udp, 49156),
-            port(53, Protocol::Tcp, 49155),
-        ];
+        let ports = [port(80, Protocol::Tcp, 49154), port(53, Protocol::Udp, 49156), port(53, Protocol::Tcp, 49155)];
         let found = instance_variables(&variable_prefix("my-web-app"), 2, "a.example.test", &ports);
         let found: Vec<String> = found.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(

@@ -83,7 +83,7 @@ impl Policies {
     }
 }
 
-/// Tries within a sliding time. `T` is a moment: the one of the clock, or of a test.
+/// Tries within a sliding time.
 #[derive(Debug, Clone, Default)]
 pub struct Budget {
     tries: VecDeque<std::time::Instant>,

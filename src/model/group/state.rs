@@ -1,5 +1,8 @@
 //! The state of a group, derived from what is under way and from its instances, and what may be done in it (spec §6).
 
+use std::fmt;
+use std::str::FromStr;
+
 use super::super::OperationKind;
 use super::GroupInstanceState;
 
@@ -29,6 +32,22 @@ pub enum GroupState {
     /// There are no instances.
     NotRunning,
 }
+
+super::super::build::words!(
+    GroupState,
+    "group state",
+    Init = "init",
+    Starting = "starting",
+    Running = "running",
+    PartlyRunning = "partly running",
+    Scaling = "scaling",
+    Redeploying = "redeploying",
+    Stopping = "stopping",
+    Stopped = "stopped",
+    Terminating = "terminating",
+    Terminated = "terminated",
+    NotRunning = "not running",
+);
 
 impl GroupState {
     /// All states.
@@ -128,9 +147,9 @@ impl GroupState {
             GroupWork::Under(K::Launch | K::Start) => Self::Starting,
             GroupWork::Under(K::Stop) => Self::Stopping,
             GroupWork::Under(K::Scale | K::Resize) => Self::Scaling,
-            GroupWork::Under(
-                K::Push | K::Deploy | K::Config | K::Rollback | K::Restart | K::Rebase | K::Replace,
-            ) => Self::Redeploying,
+            GroupWork::Under(K::Push | K::Deploy | K::Config | K::Rollback | K::Restart | K::Rebase | K::Replace) => {
+                Self::Redeploying
+            }
             GroupWork::Under(K::Destroy) => Self::Terminating,
             GroupWork::None | GroupWork::Under(K::CleanUp) => Self::of_counts(counts),
         }
@@ -163,5 +182,90 @@ impl GroupState {
             Self::Scaling | Self::Redeploying | Self::Stopping => action == A::Change,
             Self::Terminating | Self::Terminated => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::GroupInstanceState as One;
+
+    fn counts(of: &[One]) -> GroupCounts {
+        GroupCounts::of(of.iter().map(|state| (*state, false)))
+    }
+
+    #[test]
+    fn instances_decide_when_nothing_is_under_way() {
+        use One::{Running, Starting, Stopped, Stopping, Terminated, Terminating};
+        let check = |of: &[One], expect: GroupState| {
+            assert_eq!(GroupState::derive(GroupWork::None, counts(of)), expect, "{of:?}");
+        };
+        check(&[], GroupState::NotRunning);
+        check(&[Terminated, Terminating], GroupState::NotRunning);
+        check(&[Running, Running], GroupState::Running);
+        check(&[Running, Terminated], GroupState::Running);
+        check(&[Running, Starting], GroupState::Starting);
+        check(&[Stopped, Starting], GroupState::Starting);
+        check(&[Running, Stopped], GroupState::PartlyRunning);
+        check(&[Running, Stopping], GroupState::PartlyRunning);
+        check(&[Stopped, Stopped], GroupState::Stopped);
+        check(&[Stopped, Stopping], GroupState::Stopped);
+        check(&[One::Init], GroupState::Stopped);
+    }
+
+    #[test]
+    fn an_operation_under_way_gives_its_own_state() {
+        use OperationKind as K;
+        let check = |kind: K, expect: GroupState| {
+            assert_eq!(GroupState::derive(GroupWork::Under(kind), counts(&[One::Running])), expect, "{kind}");
+        };
+        check(K::Launch, GroupState::Starting);
+        check(K::Start, GroupState::Starting);
+        check(K::Stop, GroupState::Stopping);
+        for kind in [K::Scale, K::Resize] {
+            check(kind, GroupState::Scaling);
+        }
+        for kind in [K::Push, K::Deploy, K::Config, K::Rollback, K::Restart, K::Rebase, K::Replace] {
+            check(kind, GroupState::Redeploying);
+        }
+        check(K::Destroy, GroupState::Terminating);
+        check(K::CleanUp, GroupState::Running);
+    }
+
+    #[test]
+    fn each_state_allows_its_actions_and_no_others() {
+        use GroupAction::{Change, Redeploy, Scale, Start, Stop, Terminate};
+        let all = [Start, Stop, Redeploy, Scale, Terminate, Change];
+        let allowed: [(GroupState, &[GroupAction]); 11] = [
+            (GroupState::Init, &[Start, Terminate, Change]),
+            (GroupState::Starting, &[Change]),
+            (GroupState::Running, &[Stop, Redeploy, Scale, Terminate, Change]),
+            (GroupState::PartlyRunning, &all),
+            (GroupState::Scaling, &[Change]),
+            (GroupState::Redeploying, &[Change]),
+            (GroupState::Stopping, &[Change]),
+            (GroupState::Stopped, &[Start, Redeploy, Terminate, Change]),
+            (GroupState::Terminating, &[]),
+            (GroupState::Terminated, &[]),
+            (GroupState::NotRunning, &[Redeploy, Scale, Terminate, Change]),
+        ];
+        for (state, expect) in allowed {
+            for action in all {
+                let is_allowed = state.allows(action, GroupWork::None, counts(&[One::Starting]));
+                assert_eq!(is_allowed, expect.contains(&action), "{state} {action:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_crash_loop_can_be_stopped_and_terminated() {
+        let restarting = GroupCounts::of([(One::Starting, true), (One::Running, false)]);
+        let state = GroupState::derive(GroupWork::None, restarting);
+        assert_eq!(state, GroupState::Starting);
+        let allows = |action| state.allows(action, GroupWork::None, restarting);
+        assert!(allows(GroupAction::Stop) && allows(GroupAction::Terminate) && !allows(GroupAction::Start));
+        let asked = GroupCounts::of([(One::Starting, true), (One::Starting, false)]);
+        assert!(!state.allows(GroupAction::Stop, GroupWork::None, asked));
+        assert!(One::Starting.allows(InstanceAction::Stop, true) && !One::Starting.allows(InstanceAction::Stop, false));
     }
 }

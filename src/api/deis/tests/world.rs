@@ -210,6 +210,7 @@ fn rollout_settings() -> RolloutSettings {
         run_timeout: Duration::from_secs(6),
         watch_period: Duration::from_secs(5),
         restart_wait: Duration::from_secs(1),
+        port_range: 49_153..=65_535,
     }
 }
 
