@@ -47,10 +47,10 @@ enum Measure {
     Build,
     Release,
     Deploys,
+    Memory,
     Transfer,
     Router,
     Api,
-    Memory,
 }
 
 const MEASURES: [(&str, Measure); 8] = [
@@ -58,10 +58,11 @@ const MEASURES: [(&str, Measure); 8] = [
     ("build", Measure::Build),
     ("release", Measure::Release),
     ("deploys", Measure::Deploys),
+    // Before the router is given thousands of apps.
+    ("memory", Measure::Memory),
     ("transfer", Measure::Transfer),
     ("router", Measure::Router),
     ("api", Measure::Api),
-    ("memory", Measure::Memory),
 ];
 
 impl Measure {

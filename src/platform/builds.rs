@@ -60,7 +60,7 @@ impl Platform {
             let cancel = CancellationToken::new();
             let mut live = platform.begin(OperationKind::Deploy, &handle, &Progress::none(), &cancel).await?;
             let outcome = platform.deploy_image_with(&mut live, &handle, built).await;
-            let outcome = platform.undone_on_error(handle.app(), outcome).await;
+            let outcome = platform.undone_on_error(&mut live, handle.app(), outcome).await;
             live.end(outcome).await
         })
         .await

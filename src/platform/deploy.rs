@@ -80,7 +80,7 @@ impl Platform {
                 platform.deploy(&mut live, &push.deploy, SourceKind::Commit, &out, &cancel).await
             };
             let outcome = outcome.await;
-            match platform.undone_on_error(app, outcome).await {
+            match platform.undone_on_error(&mut live, app, outcome).await {
                 Ok(deployed) => {
                     Ok(Deployed { live, cleanup_due: platform.0.cleanup_due.clone(), release: deployed.release })
                 }
@@ -153,7 +153,7 @@ impl Platform {
             self.release_and_roll_out(&mut live, handle, parts, summary, &AppJson::default(), out).await
         };
         let outcome = change.await;
-        let outcome = self.undone_on_error(handle.app(), outcome).await;
+        let outcome = self.undone_on_error(&mut live, handle.app(), outcome).await;
         live.end(outcome).await
     }
 
@@ -234,7 +234,12 @@ impl Platform {
     }
 
     /// After a failure: what the operation recorded and never switched to goes.
-    pub(super) async fn undone_on_error<T>(&self, app: &App, outcome: Result<T, Error>) -> Result<T, Error> {
+    pub(super) async fn undone_on_error<T>(
+        &self,
+        live: &mut Live,
+        app: &App,
+        outcome: Result<T, Error>,
+    ) -> Result<T, Error> {
         if let Err(error) = &outcome {
             let pool = self.0.store.pool();
             let undone = async {
@@ -244,6 +249,7 @@ impl Platform {
                 configs::delete_unused(pool, app.id).await
             };
             if let Err(undo) = undone.await {
+                live.leave_unsettled();
                 tracing::error!(app.name = %app.name, error = ?undo, "cannot undo a failed change yet");
             }
             for line in error.lines() {

@@ -1,6 +1,6 @@
 //! Running operations: the lock, the heartbeat, the outcome.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -55,7 +55,9 @@ impl Progress {
 pub struct Live {
     /// Where the operation writes down each step.
     pub journal: Journal,
-    _owned: Owned,
+    /// Whether the rows of a failed change are still to be undone.
+    is_unsettled: bool,
+    owned: Owned,
     _heartbeat: DropGuard,
 }
 
@@ -66,6 +68,8 @@ pub struct OwnedOperations(Arc<Ownership>);
 #[derive(Default)]
 struct Ownership {
     ids: Mutex<HashSet<OperationId>>,
+    /// Outcomes of operations that have ended and could not be recorded or settled.
+    left: Mutex<HashMap<OperationId, (OperationStatus, String)>>,
     /// Wakes who waits for an app's lock.
     given_up: Notify,
 }
@@ -74,6 +78,16 @@ impl OwnedOperations {
     /// Whether a task of this process is working on the operation.
     pub fn contains(&self, id: &OperationId) -> bool {
         self.0.ids.lock().expect("no panic while held").contains(id)
+    }
+
+    /// How an operation ended whose end could not be recorded or settled.
+    pub(super) fn left(&self, id: &OperationId) -> Option<(OperationStatus, String)> {
+        self.0.left.lock().expect("no panic while held").get(id).cloned()
+    }
+
+    /// The end of that operation has been settled and recorded.
+    pub(super) fn forget_left(&self, id: &OperationId) {
+        self.0.left.lock().expect("no panic while held").remove(id);
     }
 
     /// How many operations tasks of this process are working on.
@@ -91,6 +105,13 @@ impl OwnedOperations {
 pub(super) struct Owned {
     all: OwnedOperations,
     id: OperationId,
+}
+
+impl Owned {
+    /// Leaves the record of the operation's end to the watch over operations.
+    fn leave(&self, status: OperationStatus, text: String) {
+        self.all.0.left.lock().expect("no panic while held").insert(self.id.clone(), (status, text));
+    }
 }
 
 impl Drop for Owned {
@@ -117,12 +138,19 @@ impl Live {
         metrics().operation(operation.kind, status, took);
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         tracing::info!(operation.id = %operation.id, %status, duration_ms, "an operation ended");
-        let written = self.journal.finish(status, &text).await;
-        if let Err(error) = written {
-            // The outcome itself stands; the lock is given back by the watch over stale operations.
+        if self.is_unsettled {
+            self.owned.leave(status, text);
+        } else if let Err(error) = self.journal.finish(status, &text).await {
+            // The outcome itself stands; the lock is given back as soon as that can be recorded.
             tracing::error!(operation.id = %self.operation().id, error = ?error, "cannot record the end of an operation");
+            self.owned.leave(status, text);
         }
         outcome
+    }
+
+    /// The rows of a failed change could not be undone: that is left, with the app's lock, to the watch over operations.
+    pub(super) fn leave_unsettled(&mut self) {
+        self.is_unsettled = true;
     }
 }
 
@@ -165,7 +193,9 @@ impl Platform {
                         .record("operation.kind", operation.kind.as_str());
                     span.record("app.name", app.name.as_str());
                     tracing::info!(actor, "an operation begins");
-                    return Ok(self.live(operation));
+                    let live = self.live(operation);
+                    live.journal.pause().await;
+                    return Ok(live);
                 }
                 Err(StoreError::Duplicate) => {}
                 Err(error) => return Err(error.into()),
@@ -209,7 +239,7 @@ impl Platform {
         });
         let owned = self.0.owned.own(operation.id.clone());
         let journal = Journal::new(self.0.store.clone(), operation);
-        Live { journal, _owned: owned, _heartbeat: alive.drop_guard() }
+        Live { journal, is_unsettled: false, owned, _heartbeat: alive.drop_guard() }
     }
 }
 

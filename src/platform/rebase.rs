@@ -87,7 +87,7 @@ impl Platform {
         let (none, never) = (Progress::none(), CancellationToken::new());
         let mut live = self.begin_as(OperationKind::Rebase, handle.handle(), ACTOR, &none, &never).await?;
         let outcome = self.rebase_with(&mut live, &handle).await;
-        let outcome = self.undone_on_error(app, outcome).await;
+        let outcome = self.undone_on_error(&mut live, app, outcome).await;
         live.end(outcome).await
     }
 

@@ -55,7 +55,9 @@ impl Platform {
         // The host's own command line changes accounts, too, and cannot tell this process.
         self.refresh_certificates().await?;
         for operation in operations::live(self.0.store.pool()).await? {
-            if operation.heartbeat_at.elapsed() > STALE && !self.0.owned.contains(&operation.id) {
+            let owned = &self.0.owned;
+            let is_lost = operation.heartbeat_at.elapsed() > STALE || owned.left(&operation.id).is_some();
+            if is_lost && !owned.contains(&operation.id) {
                 self.recover_operation(&operation).await?;
             }
         }
@@ -75,26 +77,29 @@ impl Platform {
             return Ok(());
         }
         let pool = self.0.store.pool();
-        let mut outcome = (OperationStatus::Succeeded, "");
+        let left = self.0.owned.left(&operation.id);
+        let mut outcome = (OperationStatus::Succeeded, String::new());
         match apps::by_id(pool, operation.app_id).await? {
             None => {}
             Some(app) if app.is_destroying => self.finish_destroying(&app).await?,
             Some(app) => {
                 if !self.has_switched(operation).await? {
-                    outcome = (OperationStatus::Failed, INTERRUPTED);
+                    outcome = left.clone().unwrap_or((OperationStatus::Failed, INTERRUPTED.to_owned()));
                 }
                 self.settle(&app, operation).await?;
-                if outcome.0 == OperationStatus::Succeeded {
-                    self.mark_recovered(&app, operation).await?;
+                // Of what ended in this life of the server the app's log knows already.
+                if left.is_none() {
+                    if outcome.0 == OperationStatus::Succeeded {
+                        self.mark_recovered(&app, operation).await?;
+                    }
+                    let line = format!("{} by {}: {}", operation.kind, operation.actor, said(outcome.0));
+                    self.0.logs.note(app.id, "deploy", &line);
                 }
-                self.0.logs.note(
-                    app.id,
-                    "deploy",
-                    &format!("{} by {}: {}", operation.kind, operation.actor, said(outcome.0)),
-                );
             }
         }
-        Ok(operations::finish(pool, &operation.id, outcome.0, outcome.1).await?)
+        operations::finish(pool, &operation.id, outcome.0, &outcome.1).await?;
+        self.0.owned.forget_left(&operation.id);
+        Ok(())
     }
 
     async fn settle(&self, app: &App, operation: &Operation) -> Result<(), Error> {

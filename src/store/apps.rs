@@ -57,22 +57,24 @@ pub async fn by_id<'c>(executor: impl AnyExecutor<'c>, id: AppId) -> Result<Opti
     row.as_ref().map(app).transpose()
 }
 
-/// What restricts a list to the apps that a user owns or collaborates on.
-///
-/// Two lookups by index: PostgreSQL reads the whole table for an OR over both.
-const OF_VIEWER: &str = "apps.id IN (SELECT id FROM apps WHERE owner_id = $1 \
-                         UNION SELECT app_id FROM collaborators WHERE collaborators.user_id = $1)";
-
 /// Apps that `viewer` owns or collaborates on, or everybody's when `None`, in order of creation.
 pub async fn list<'c>(
     executor: impl AnyExecutor<'c>,
     viewer: Option<UserId>,
     page: Page,
 ) -> Result<Vec<App>, StoreError> {
-    // Two texts and not one with a case for everybody: each is planned for what it is.
-    let filter = if viewer.is_some() { OF_VIEWER } else { "$1 = ''" };
-    let sql =
-        sqlx::AssertSqlSafe(format!("{SELECT} WHERE {filter} ORDER BY apps.created_at, apps.id LIMIT $2 OFFSET $3"));
+    const ORDER: &str = "ORDER BY mine.created_at, mine.id LIMIT $2 OFFSET $3";
+    // Two texts and not one with a case for everybody: each is planned for what it is. Own apps and those of others are
+    // two lookups by index, each in order of creation: for an OR over both PostgreSQL reads the whole table.
+    let from = if viewer.is_some() {
+        "(SELECT * FROM apps WHERE owner_id = $1 \
+          UNION ALL SELECT apps.* FROM collaborators JOIN apps ON apps.id = collaborators.app_id \
+          WHERE collaborators.user_id = $1 AND apps.owner_id <> $1)"
+    } else {
+        "(SELECT * FROM apps WHERE $1 = '')"
+    };
+    let sql = format!("SELECT mine.*, users.username AS owner FROM {from} mine JOIN users ON users.id = mine.owner_id");
+    let sql = sqlx::AssertSqlSafe(format!("{sql} {ORDER}"));
     let viewer = viewer.map(|id| id.to_string()).unwrap_or_default();
     let rows = sqlx::query(sql).bind(viewer).bind(page.limit).bind(page.offset).fetch_all(executor).await?;
     rows.iter().map(app).collect()
@@ -80,8 +82,13 @@ pub async fn list<'c>(
 
 /// How many apps [`list`] would yield over all pages.
 pub async fn count<'c>(executor: impl AnyExecutor<'c>, viewer: Option<UserId>) -> Result<i64, StoreError> {
-    let filter = if viewer.is_some() { OF_VIEWER } else { "$1 = ''" };
-    let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) AS n FROM apps WHERE {filter}"));
+    let sql = if viewer.is_some() {
+        "SELECT (SELECT COUNT(*) FROM apps WHERE owner_id = $1) \
+         + (SELECT COUNT(*) FROM collaborators JOIN apps ON apps.id = collaborators.app_id \
+            WHERE collaborators.user_id = $1 AND apps.owner_id <> $1) AS n"
+    } else {
+        "SELECT COUNT(*) AS n FROM apps WHERE $1 = ''"
+    };
     let viewer = viewer.map(|id| id.to_string()).unwrap_or_default();
     let row = sqlx::query(sql).bind(viewer).fetch_one(executor).await?;
     integer(&row, "n")

@@ -11,6 +11,15 @@ use super::{Sealer, StoreError};
 /// A transaction on either database.
 pub type Transaction = sqlx::Transaction<'static, Any>;
 
+/// WAL lets readers go on while one writes. FULL makes an acknowledged change survive a power cut.
+const SQLITE_SETTINGS: &str = "PRAGMA journal_mode=WAL; PRAGMA busy_timeout=10000; \
+                               PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;";
+
+/// Every query is a lookup by index, so one plan serves all values. By its statistics PostgreSQL would plan again for each
+/// execution where few people own most of the apps, which costs more than the lookup, or read whole tables; and what it
+/// cannot avoid to read whole is too little to compile a program for.
+const POSTGRES_SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off;";
+
 /// The database, and the key that seals what is secret in it. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
@@ -33,15 +42,7 @@ impl Store {
             .acquire_timeout(Duration::from_secs(10))
             .after_connect(move |connection, _| {
                 Box::pin(async move {
-                    if is_sqlite {
-                        // WAL lets readers go on while one writes. FULL makes an acknowledged change survive a power cut.
-                        connection
-                            .execute(
-                                "PRAGMA journal_mode=WAL; PRAGMA busy_timeout=10000; \
-                                 PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
-                            )
-                            .await?;
-                    }
+                    connection.execute(if is_sqlite { SQLITE_SETTINGS } else { POSTGRES_SETTINGS }).await?;
                     Ok(())
                 })
             })

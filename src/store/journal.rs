@@ -53,15 +53,19 @@ impl Journal {
         operations::finish(self.store.pool(), &self.operation.id, status, error).await
     }
 
-    /// Debug builds stop for ever after the recorded step that `SLIPWAY_PAUSE_AFTER` names (`push:release`), so that a
-    /// test can kill the server at exactly that moment.
+    /// Debug builds stop after the recorded step that the file `SLIPWAY_PAUSE_FILE` names (`push:release`), as long as it
+    /// does, so that a test can bring trouble at exactly that moment.
     pub async fn pause(&self) {
         #[cfg(debug_assertions)]
-        if let Ok(place) = std::env::var("SLIPWAY_PAUSE_AFTER")
-            && place == format!("{}:{}", self.operation.kind, self.operation.step)
-        {
-            tracing::warn!(%place, "paused for a test");
-            std::future::pending::<()>().await;
+        if let Some(file) = std::env::var_os("SLIPWAY_PAUSE_FILE") {
+            let place = format!("{}:{}", self.operation.kind, self.operation.step);
+            let is_named = || std::fs::read_to_string(&file).is_ok_and(|named| named == place);
+            if is_named() {
+                tracing::warn!(%place, "paused for a test");
+            }
+            while is_named() {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
         }
     }
 }

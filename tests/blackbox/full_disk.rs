@@ -8,10 +8,10 @@ use serde_json::json;
 use crate::support::{LONG, Load, Options, Slipway, wait_until};
 
 /// Of the file system that everything of the server is on.
-const DISK: u64 = 64 << 20;
+pub const DISK: u64 = 64 << 20;
 
 /// Takes all the room that there is.
-fn fill(server: &Slipway) -> std::path::PathBuf {
+pub fn fill(server: &Slipway) -> std::path::PathBuf {
     let path = server.data_dir().join("ballast");
     let mut ballast = File::create(&path).unwrap();
     for piece in [1 << 20, 4096, 1] {

@@ -92,14 +92,14 @@ async fn a_rebase_goes_on_after_a_crash() {
     let owner = server.owner().await;
     let (site, _repo) = owner.serving("static-site").await;
     rebuild_stack(&server, &repository, "tuesday").await;
-    server.stop().await;
-    server.restart_with(options.clone().pause_after("rebase:start")).await;
+    server.pause_after("rebase:start");
     let mut command = server.start_cli(&["stack", "rebase"], &[]);
     server.paused().await;
     server.kill9().await;
     command.line("no Slipway serves").await;
     command.finish().await.failed().says(&["goes on when it is started again"]);
-    server.restart_with(options).await;
+    server.go_on();
+    server.restart().await;
     wait_until("the app is rebased", LONG, async || {
         let finished = server.rows("SELECT id FROM rebases WHERE finished_at IS NOT NULL").await;
         if finished.len() == 1 { Ok(()) } else { Err(server.log()) }

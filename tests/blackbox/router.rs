@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::support::{Slipway, raw_request};
+use crate::support::{SHORT, Slipway, raw_request, wait_until};
 
 #[tokio::test]
 async fn hosts_headers_streams_and_sockets_pass_as_they_should() {
@@ -105,4 +107,67 @@ async fn the_api_is_also_a_host_of_the_router() {
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     let apps: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{error}: {body}"));
     assert_eq!(apps["results"], json!([]));
+}
+
+#[tokio::test]
+async fn a_client_that_sends_a_byte_a_second_is_given_up() {
+    let server = Slipway::start().await;
+    let owner = server.owner().await;
+    let (app, _repo) = owner.serving("docker-web").await;
+    let mut stream = TcpStream::connect(server.addresses().http).await.expect("the router listens");
+    // The app looks at no body, so that nobody but the router can lose patience.
+    let head = format!("GET /slow?ms=100000 HTTP/1.1\r\nHost: {}.localhost\r\nContent-Length: 1000\r\n\r\n", app.name);
+    stream.write_all(head.as_bytes()).await.expect("the router takes it");
+    let (mut reader, mut writer) = stream.split();
+    let mut answer = [0; 1024];
+    let trickle = async {
+        while writer.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let length = tokio::select! {
+        length = reader.read(&mut answer) => length.expect("the router says why"),
+        () = trickle => unreachable!("it never ends"),
+        () = tokio::time::sleep(Duration::from_secs(90)) => panic!("the router waits and waits"),
+    };
+    let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.to_lowercase().contains("connection: close"), "{answer}");
+}
+
+#[tokio::test]
+async fn while_the_server_stops_what_is_under_way_ends_and_nothing_new_begins() {
+    let server = Slipway::start().await;
+    let owner = server.owner().await;
+    let (app, _repo) = owner.serving("docker-web").await;
+    let addresses = server.addresses();
+    let mut stream = TcpStream::connect(addresses.http).await.expect("the router listens");
+    let head = format!("POST /echo HTTP/1.1\r\nHost: {}.localhost\r\nContent-Length: 10\r\n\r\n", app.name);
+    stream.write_all(format!("{head}first").as_bytes()).await.expect("the router takes it");
+    read_until(&mut stream, "first").await;
+    tokio::join!(server.stop(), async {
+        for address in [addresses.http, addresses.https, addresses.api, addresses.ssh] {
+            wait_until(&format!("{address} takes no connection"), SHORT, async || {
+                match TcpStream::connect(address).await {
+                    Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Ok(()),
+                    other => Err(format!("{other:?}")),
+                }
+            })
+            .await;
+        }
+        stream.write_all(b"after").await.expect("the router still takes it");
+        read_until(&mut stream, "after").await;
+    });
+}
+
+/// Reads until the other side has said `text`.
+async fn read_until(stream: &mut TcpStream, text: &str) {
+    let mut said = String::new();
+    while !said.contains(text) {
+        let mut piece = [0; 1024];
+        let length = tokio::time::timeout(SHORT, stream.read(&mut piece)).await.expect("it says something in time");
+        let length = length.expect("the connection holds");
+        assert!(length > 0, "it ended after: {said}");
+        said.push_str(&String::from_utf8_lossy(&piece[..length]));
+    }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::crash::{pause_after, recover};
+use crate::crash::recover;
 use crate::support::{App, LONG, Load, Options, Repo, Slipway, User, wait_until};
 
 /// What ran at once while something was done.
@@ -105,7 +105,7 @@ async fn killed_before_the_switch_what_had_made_way_comes_back() {
         let (app, repo) = serving_with(&owner, strategy, count).await;
         let before: BTreeSet<String> = app.containers().await.into_iter().map(|it| it.instance).collect();
         repo.commit_file("VERSION", "2\n");
-        pause_after(&server, "push:switch").await;
+        server.pause_after("push:switch");
         let push = app.start_push(&repo);
         server.paused().await;
         let parked = server.rows("SELECT id FROM instances WHERE state = 'parked'").await;

@@ -48,7 +48,7 @@ impl Platform {
             let handle = &deploy.handle;
             let mut live = platform.begin(OperationKind::Deploy, handle, &out, &cancel).await?;
             let outcome = platform.deploy(&mut live, &deploy, SourceKind::Archive, &out, &cancel).await;
-            let outcome = platform.undone_on_error(handle.app(), outcome).await;
+            let outcome = platform.undone_on_error(&mut live, handle.app(), outcome).await;
             let released = live.end(outcome).await?;
             platform.0.cleanup_due.tell();
             Ok((target(handle.app(), &released)?.build, released.release))

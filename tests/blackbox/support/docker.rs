@@ -1,16 +1,18 @@
 //! The engine as an operator sees it: what Slipway really made there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{Seek, Write};
 use std::net::IpAddr;
 use std::pin::pin;
 
 use bollard::errors::Error;
-use bollard::models::{ContainerCreateBody, HostConfig, VolumeCreateRequest};
+use bollard::models::{
+    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, NetworkingConfig, VolumeCreateRequest,
+};
 use bollard::query_parameters::{
     BuildImageOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
     ListImagesOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveImageOptionsBuilder, RemoveVolumeOptionsBuilder, TagImageOptionsBuilder,
+    RemoveImageOptionsBuilder, RemoveVolumeOptionsBuilder, RenameContainerOptionsBuilder, TagImageOptionsBuilder,
 };
 use futures_util::TryStreamExt;
 
@@ -60,10 +62,14 @@ pub struct Objects {
 }
 
 impl Docker {
-    /// Connects.
+    /// Connects to the machine's engine.
     pub async fn connect() -> Result<Self, String> {
-        let host = std::env::var("SLIPWAY_DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
-        let client = bollard::Docker::connect_with_unix(&host, 120, bollard::API_DEFAULT_VERSION);
+        Self::connect_to(&machine_engine()).await
+    }
+
+    /// Connects to the engine at `unix:///path`.
+    pub async fn connect_to(host: &str) -> Result<Self, String> {
+        let client = bollard::Docker::connect_with_unix(host, 120, bollard::API_DEFAULT_VERSION);
         let client = client.map_err(|error| format!("{host}: {error}"))?;
         let client = client.negotiate_version().await.map_err(|error| format!("{host}: {error}"))?;
         Ok(Self { client })
@@ -118,6 +124,12 @@ impl Docker {
         self.client.kill_container(container, Some(options)).await.expect("a running container can be killed");
     }
 
+    /// `docker rename`
+    pub async fn rename(&self, container: &str, name: &str) {
+        let options = RenameContainerOptionsBuilder::default().name(name).build();
+        self.client.rename_container(container, options).await.expect("the name is free");
+    }
+
     /// `docker rm -f -v`
     pub async fn remove(&self, container: &str) {
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
@@ -136,6 +148,28 @@ impl Docker {
         let id = self.client.create_container(None, body).await.expect("the engine creates a container").id;
         self.client.start_container(&id, None).await.expect("it starts");
         id
+    }
+
+    /// `docker run -d --network NETWORK --ip IP -e ... IMAGE`; yields the container's id. Fails while another container has
+    /// the address.
+    pub async fn try_run_at(&self, image: &str, network: &str, ip: IpAddr, env: &[&str]) -> Result<String, String> {
+        let ipam = EndpointIpamConfig { ipv4_address: Some(ip.to_string()), ..EndpointIpamConfig::default() };
+        let endpoint = EndpointSettings { ipam_config: Some(ipam), ..EndpointSettings::default() };
+        let endpoints_config = Some(HashMap::from([(network.to_owned(), endpoint)]));
+        let body = ContainerCreateBody {
+            image: Some(image.to_owned()),
+            env: Some(env.iter().map(|&variable| variable.to_owned()).collect()),
+            networking_config: Some(NetworkingConfig { endpoints_config }),
+            ..ContainerCreateBody::default()
+        };
+        let id = self.client.create_container(None, body).await.expect("the engine creates a container").id;
+        match self.client.start_container(&id, None).await {
+            Ok(()) => Ok(id),
+            Err(error) => {
+                self.remove(&id).await;
+                Err(error.to_string())
+            }
+        }
     }
 
     /// Builds an image from a sample app by the engine alone, as if it came from elsewhere.
@@ -228,6 +262,17 @@ impl Docker {
         gone(self.client.remove_image(reference, Some(options), None).await.map(drop));
     }
 
+    /// Names of the images that carry a label (`name=value`); the content id of one that has no name.
+    pub async fn image_names(&self, label: &str) -> BTreeSet<String> {
+        let options = ListImagesOptionsBuilder::default().filters(&by_label(&[label])).build();
+        let images = self.client.list_images(Some(options)).await.expect("the engine lists images");
+        let names = images.into_iter().flat_map(|image| {
+            let is_named = image.repo_tags.iter().any(|name| !name.starts_with("<none>"));
+            if is_named { image.repo_tags } else { vec![image.id] }
+        });
+        names.collect()
+    }
+
     /// Everything that carries these labels.
     pub async fn objects(&self, labels: &[&str]) -> Objects {
         let filter = by_label(labels);
@@ -262,6 +307,11 @@ impl Docker {
             gone(self.client.remove_volume(volume, Some(options)).await);
         }
     }
+}
+
+/// Where the machine's engine answers.
+pub fn machine_engine() -> String {
+    std::env::var("SLIPWAY_DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned())
 }
 
 /// Clean-up goes on over what somebody else removed meanwhile, and says what it could not remove.

@@ -1,29 +1,28 @@
 //! What has to hold at the end of every test, whatever it was about.
 
-use std::path::Path;
+use std::time::Duration;
 
+use super::Container;
+use super::database::Database;
 use super::docker::{Docker, SERVER};
-use super::wait::{SHORT, look_until};
-use super::{Container, database};
+use super::wait::look_until;
 
 /// Waits until nothing is in progress any more; says what still is.
-pub async fn is_settled(data_dir: &Path, docker: &Docker, server: &str) -> Result<(), String> {
-    look_until(SHORT, async || {
-        let live = database::texts(
-            data_dir,
-            "SELECT kind || ' of ' || app_name || ' at step ' || step FROM operations WHERE lock_key IS NOT NULL",
-        )
-        .await?;
+pub async fn is_settled(database: &Database, docker: &Docker, server: &str, limit: Duration) -> Result<(), String> {
+    look_until(limit, async || {
+        let live = database
+            .texts(
+                "SELECT kind || ' of ' || app_name || ' at step ' || step FROM operations WHERE lock_key IS NOT NULL",
+            )
+            .await?;
         none("operations are still live", &live)?;
-        let pending = database::texts(data_dir, "SELECT 'v' || version FROM releases WHERE status = 'pending'").await?;
+        let pending = database.texts("SELECT 'v' || version FROM releases WHERE status = 'pending'").await?;
         none("releases are still pending", &pending)?;
-        let moving = database::texts(
-            data_dir,
-            "SELECT process || '.' || number || ' ' || state FROM instances WHERE state <> 'live'",
-        )
-        .await?;
+        let moving = database
+            .texts("SELECT process || '.' || number || ' ' || state FROM instances WHERE state <> 'live'")
+            .await?;
         none("instances are neither wanted nor gone", &moving)?;
-        let known = database::texts(data_dir, "SELECT id FROM instances").await?;
+        let known = database.texts("SELECT id FROM instances").await?;
         let containers = docker.containers(&[&format!("{SERVER}={server}")]).await;
         let orphans: Vec<&Container> =
             containers.iter().filter(|container| !known.contains(&container.instance)).collect();

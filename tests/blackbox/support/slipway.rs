@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
+use super::database::Database;
 use super::wait::{LONG, SHORT, look_until, wait_until};
-use super::{Docker, Finished, KeyKind, Running, User, database, invariants};
+use super::{Docker, Engine, Finished, KeyKind, Postgres, Running, User, invariants};
 
 /// Servers at the same time: more would only make each other slow.
 static SLOTS: Semaphore = Semaphore::const_new(3);
@@ -28,6 +30,10 @@ pub struct Options {
     args: Vec<String>,
     /// Bytes of a disk of its own.
     disk: Option<u64>,
+    /// Where an engine of the test's own answers; for all lives of the server.
+    engine: Option<String>,
+    /// The URL of a PostgreSQL database; for all lives of the server.
+    database: Option<String>,
 }
 
 impl Options {
@@ -52,10 +58,18 @@ impl Options {
         self
     }
 
-    /// Stops the operation for ever after the recorded step `place`, as in `push:release`.
+    /// Gives the server an engine of the test's own.
     #[must_use]
-    pub fn pause_after(self, place: &str) -> Self {
-        self.env("SLIPWAY_PAUSE_AFTER", place)
+    pub fn engine(mut self, engine: &Engine) -> Self {
+        self.engine = Some(engine.host());
+        self
+    }
+
+    /// Keeps the server's rows in PostgreSQL instead of in a file.
+    #[must_use]
+    pub fn database(mut self, server: &Postgres) -> Self {
+        self.database = Some(server.url());
+        self
     }
 }
 
@@ -75,6 +89,11 @@ pub struct Slipway {
     dir: TempDir,
     process: Mutex<Process>,
     docker: Docker,
+    /// The engine's address, where it is one of the test's own.
+    engine: Option<String>,
+    database: Database,
+    /// As in `SLIPWAY_DATABASE_URL`, where it is no file.
+    database_url: Option<String>,
     http: reqwest::Client,
     foreign_images: Mutex<Vec<String>>,
     /// Operations that were seen stopped at a step.
@@ -105,10 +124,18 @@ impl Slipway {
         let disk = options.disk.map(|bytes| Disk::mount(&dir.path().join("data"), bytes));
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let addresses = Addresses { api: nowhere, ssh: nowhere, http: nowhere, https: nowhere };
+        let database = match &options.database {
+            Some(url) => Database::postgres(url),
+            None => Database::sqlite(&dir.path().join("data")),
+        };
+        let (engine, database_url) = (options.engine.clone(), options.database.clone());
         let server = Self {
             dir,
             process: Mutex::new(Process { child: None, addresses, options }),
-            docker: Docker::connect().await.expect("it answered before"),
+            docker: connect(engine.as_deref()).await,
+            engine,
+            database,
+            database_url,
             http: client(),
             foreign_images: Mutex::default(),
             pauses: AtomicUsize::new(0),
@@ -197,7 +224,7 @@ impl Slipway {
         }
         command.current_dir(self.dir.path()).stdin(Stdio::null()).stderr(log.try_clone().expect("a file")).stdout(log);
         command.env_remove("RUST_LOG").env("SLIPWAY_DATA_DIR", self.data_dir());
-        command.env("SLIPWAY_READY_FILE", self.ready_file());
+        command.env("SLIPWAY_READY_FILE", self.ready_file()).env("SLIPWAY_PAUSE_FILE", self.pause_file());
         for name in ["API", "SSH", "HTTP", "HTTPS"] {
             command.env(format!("SLIPWAY_{name}_ADDR"), "127.0.0.1:0");
         }
@@ -205,6 +232,8 @@ impl Slipway {
         if Path::new(bundle).exists() {
             command.env("SLIPWAY_BUILD_CA_BUNDLE", bundle);
         }
+        command.envs(self.engine.iter().map(|host| ("SLIPWAY_DOCKER_HOST", host)));
+        command.envs(self.database_url.iter().map(|url| ("SLIPWAY_DATABASE_URL", url)));
         command.env("SLIPWAY_BOOT_TIMEOUT", "40s").env("SLIPWAY_DRAIN_TIMEOUT", "15s").env("SLIPWAY_STOP_GRACE", "8s");
         command.envs(options.env.iter().map(|(name, value)| (name, value)));
         command
@@ -252,7 +281,21 @@ impl Slipway {
         self.spawn().await;
     }
 
-    /// Waits until one more operation is stopped at its step by [`Options::pause_after`].
+    /// From now on operations stop after the recorded step `place`, as in `push:release`, until [`Slipway::go_on`].
+    pub fn pause_after(&self, place: &str) {
+        std::fs::write(self.pause_file(), place).expect("our own folder");
+    }
+
+    /// Operations stop no more, and those that stand at a step go on.
+    pub fn go_on(&self) {
+        let _ = std::fs::remove_file(self.pause_file());
+    }
+
+    fn pause_file(&self) -> PathBuf {
+        self.dir.path().join("pause")
+    }
+
+    /// Waits until one more operation is stopped at its step by [`Slipway::pause_after`].
     pub async fn paused(&self) {
         let wanted = self.pauses.load(Ordering::Relaxed) + 1;
         wait_until("the operation has reached its step", LONG, async || {
@@ -265,7 +308,12 @@ impl Slipway {
 
     /// Waits until nothing is in progress.
     pub async fn settle(&self) {
-        let settled = invariants::is_settled(&self.data_dir(), &self.docker, &self.id().await).await;
+        self.settle_within(SHORT).await;
+    }
+
+    /// Waits so long until nothing is in progress.
+    pub async fn settle_within(&self, limit: Duration) {
+        let settled = invariants::is_settled(&self.database, &self.docker, &self.id().await, limit).await;
         settled.unwrap_or_else(|problem| panic!("{problem}\n{}", self.log()));
     }
 
@@ -281,19 +329,19 @@ impl Slipway {
 
     /// What it calls itself in the engine's labels.
     pub async fn id(&self) -> String {
-        let found = database::texts(&self.data_dir(), "SELECT value FROM settings WHERE name = 'server_id'").await;
+        let found = self.database.texts("SELECT value FROM settings WHERE name = 'server_id'").await;
         found.unwrap_or_default().pop().unwrap_or_else(|| panic!("the server has no id:\n{}", self.log()))
     }
 
     /// The first column of a query on its database.
     pub async fn rows(&self, sql: &'static str) -> Vec<String> {
-        database::texts(&self.data_dir(), sql).await.unwrap_or_else(|error| panic!("{error}"))
+        self.database.texts(sql).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Changes its database while it is stopped: time that a test cannot wait for has passed.
     pub async fn change_rows(&self, sql: &'static str) {
         assert!(self.process.lock().expect("not poisoned").child.is_none(), "the server runs");
-        database::change(&self.data_dir(), sql).await.unwrap_or_else(|error| panic!("{error}"));
+        self.database.change(sql).await.unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// The engine.
@@ -364,14 +412,14 @@ impl Slipway {
 
     /// Checks what has to hold at the end, stops the server, removes everything it made; yields what did not hold.
     async fn finish(&self, is_failing: bool) -> Vec<String> {
-        let docker = Docker::connect().await.expect("it answered before");
-        let id = database::texts(&self.data_dir(), "SELECT value FROM settings WHERE name = 'server_id'").await;
+        let docker = connect(self.engine.as_deref()).await;
+        let id = self.database.texts("SELECT value FROM settings WHERE name = 'server_id'").await;
         let id = id.unwrap_or_default().pop();
         let mut faults = Vec::new();
         if let (false, Some(id)) = (is_failing, &id) {
             let runs = self.process.lock().expect("not poisoned").child.is_some();
             if runs {
-                faults.extend(invariants::is_settled(&self.data_dir(), &docker, id).await.err());
+                faults.extend(invariants::is_settled(&self.database, &docker, id, SHORT).await.err());
                 faults.extend(self.ended().map(|status| format!("the server ended by itself with {status}")));
                 faults.extend(self.try_stop().await.err());
             }
@@ -389,9 +437,7 @@ impl Slipway {
         let mut images = std::mem::take(&mut *self.foreign_images.lock().expect("not poisoned"));
         // Names that were given to images from elsewhere: those carry no label of the server.
         images.extend(
-            database::texts(&self.data_dir(), "SELECT engine_image FROM builds WHERE kind = 'image'")
-                .await
-                .unwrap_or_default(),
+            self.database.texts("SELECT engine_image FROM builds WHERE kind = 'image'").await.unwrap_or_default(),
         );
         for image in images {
             docker.remove_image(&image).await;
@@ -425,6 +471,15 @@ impl Drop for Slipway {
 pub fn fresh_name(prefix: &str) -> String {
     let id = uuid::Uuid::new_v4().simple().to_string();
     format!("{prefix}-{}", &id[..6])
+}
+
+/// The engine at that address, or the machine's.
+async fn connect(engine: Option<&str>) -> Docker {
+    let connected = match engine {
+        Some(host) => Docker::connect_to(host).await,
+        None => Docker::connect().await,
+    };
+    connected.expect("it answered before")
 }
 
 fn signal(child: &Child, signal: Signal) {
