@@ -73,6 +73,7 @@ impl Platform {
     async fn recover_operation(&self, operation: &Operation) -> Result<(), Error> {
         if operation.kind.is_of_groups() {
             // Its intent is in its rows: there is nothing to undo, only to go on with.
+            self.0.owned.forget_left(&operation.id);
             self.carry_out(self.live(operation.clone()));
             return Ok(());
         }

@@ -267,6 +267,18 @@ pub async fn set_policies<'c>(
     Ok(())
 }
 
+/// Sets what bounds each container.
+pub async fn set_size<'c>(executor: impl AnyExecutor<'c>, id: GroupId, size: &Size) -> Result<(), StoreError> {
+    sqlx::query("UPDATE process_groups SET size = $2, memory_bytes = $3, cpu_shares = $4 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(&size.name)
+        .bind(size.memory_bytes)
+        .bind(size.cpu_shares)
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
 /// Sets the host name of its own.
 pub async fn set_domain<'c>(executor: impl AnyExecutor<'c>, id: GroupId, domain: &str) -> Result<(), StoreError> {
     sqlx::query("UPDATE process_groups SET domain = $2 WHERE id = $1")

@@ -35,6 +35,9 @@ impl Platform {
 
     async fn carry_out_with(&self, live: &mut Live) -> Result<(), Error> {
         let operation = live.operation().clone();
+        if operation.step == Step::Accepted {
+            live.journal.pause().await;
+        }
         let Some(app) = apps::by_id(self.0.store.pool(), operation.app_id).await? else { return Ok(()) };
         if operation.kind == OperationKind::Destroy {
             if operation.step == Step::Accepted {

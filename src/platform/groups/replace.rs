@@ -2,7 +2,7 @@
 //! of its app.
 
 use super::begin::add_instances;
-use crate::model::{BuildKind, GroupInstanceState as State, Operation, ProcessGroup, ReleaseStatus, Step};
+use crate::model::{BuildKind, GroupInstanceState as State, Operation, ProcessGroup, ReleaseStatus, Size, Step};
 use crate::platform::operations::Live;
 use crate::platform::{Error, Platform};
 use crate::rollout::Target;
@@ -128,11 +128,26 @@ fn refusal(group: &ProcessGroup) -> String {
     )
 }
 
+/// The size that the limits of a release's config come to; without any the group keeps its own.
+fn size_of(group: &ProcessGroup, target: &Target) -> Size {
+    let (limits, process) = (&target.config.limits, group.process.as_str());
+    let memory_bytes = limits.memory_bytes(process).or(group.size.memory_bytes);
+    let cpu_shares = limits.cpu_shares(process).or(group.size.cpu_shares);
+    if (memory_bytes, cpu_shares) == (group.size.memory_bytes, group.size.cpu_shares) {
+        return group.size.clone();
+    }
+    Size { name: String::new(), memory_bytes, cpu_shares }
+}
+
 /// The release counts, the old instances go, and as many new ones as are wanted are to be started.
 async fn replace_rows(tx: &mut Transaction, group: &ProcessGroup, target: &Target) -> Result<(), Error> {
     releases::mark_deployed(&mut **tx, target.release.id).await?;
     process_groups::set_image(&mut **tx, group.id, &target.build.image).await?;
     process_groups::set_should_run(&mut **tx, group.id, true).await?;
+    let size = size_of(group, target);
+    if size != group.size {
+        process_groups::set_size(&mut **tx, group.id, &size).await?;
+    }
     for one in group_instances::list(tx, Of::Group(group.id)).await? {
         group_instances::advance(&mut **tx, one.id, &LIVE, &Move::Terminate).await?;
     }

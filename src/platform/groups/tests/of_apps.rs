@@ -70,6 +70,7 @@ async fn a_managed_group_is_an_app_that_runs_its_own_command() {
     assert_eq!(conditions().await, [Condition::Down, Condition::Down]);
     let change = ConfigChange {
         values: [("A".to_owned(), Some(ConfigValue::Text("new".into())))].into(),
+        memory: [("cmd".to_owned(), Some(ConfigValue::Text("32M".into())))].into(),
         ..ConfigChange::default()
     };
     platform.set_config(&handle, change).await.unwrap();
@@ -78,6 +79,7 @@ async fn a_managed_group_is_an_app_that_runs_its_own_command() {
     assert_eq!(detail.environment["A"], "new");
     let spec = world.engine.spec(&world.container(detail.view.instances[0]).unwrap());
     assert_eq!((spec.env["A"].as_str(), spec.env.contains_key("PORT")), ("new", false));
+    assert_eq!(spec.resources.memory_bytes, Some(32 << 20), "limits that the app sets are the group's");
 
     let restarted = platform.restart(&handle, Which::All).await.unwrap();
     assert_eq!(restarted.len(), 2);
