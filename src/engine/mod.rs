@@ -3,6 +3,7 @@
 //! Everything above speaks of [`ContainerSpec`]s and [`Container`]s; only `docker` knows the engine's API.
 
 pub mod docker;
+mod fetch;
 #[cfg(test)]
 pub mod memory;
 mod spec;
@@ -15,6 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
+pub use fetch::{fetch_image, is_untagged, registry_login};
 pub use spec::{
     Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, EngineInfo, Executed, ExitStatus, Image,
     ImageBuild, Labels, ListeningPort, LogOutput, Purpose, RegistryLogin, Resources, Secrets, Volume, label,
@@ -38,6 +40,14 @@ pub enum EngineError {
         /// The image or volume.
         what: String,
         /// The engine's message, which names the container.
+        message: String,
+    },
+    /// A port of the host that a container publishes is in use by something else.
+    #[error("{action}: {message}")]
+    PortTaken {
+        /// What was attempted, on which thing.
+        action: String,
+        /// The engine's message, which names the port.
         message: String,
     },
     /// The engine refused or failed; its own words.
@@ -161,6 +171,9 @@ pub trait Engine: Send + Sync {
     ) -> Result<Image, EngineError>;
 
     /// Starts a created or exited container; one that runs is left alone.
+    ///
+    /// # Errors
+    /// [`EngineError::PortTaken`] when something else on the host has a port that it publishes.
     async fn start_container(&self, container: &str) -> Result<(), EngineError>;
 
     /// Sends SIGTERM, waits at most `grace`, then SIGKILL. A container that is gone or stopped is fine.

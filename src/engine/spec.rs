@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::model::{Check, Timestamp};
+use crate::model::{Check, GroupPort, PublishedPort, Timestamp};
 
 /// Label names and values of engine objects.
 pub type Labels = BTreeMap<String, String>;
@@ -21,6 +21,8 @@ pub mod label {
     pub const INSTANCE: &str = "io.slipway.instance";
     /// Version of the release, `v3`.
     pub const RELEASE: &str = "io.slipway.release";
+    /// The process group of an instance whose life is the group's own.
+    pub const GROUP: &str = "io.slipway.group";
     /// Process type.
     pub const PROCESS: &str = "io.slipway.process";
     /// The operation that made the object, for work that must not outlive it (builds).
@@ -63,6 +65,10 @@ pub struct ContainerSpec {
     pub network: Option<String>,
     /// Names by which containers on the same network reach it.
     pub aliases: Vec<String>,
+    /// Ports of the host, on all its addresses, that lead to ports of the container. None unless asked for.
+    pub published: Vec<PublishedPort>,
+    /// Host names that mean, inside the container, the machine that the engine runs on.
+    pub host_names: Vec<String>,
     /// Runs as this user (`uid:gid`) instead of the image's.
     pub user: Option<String>,
     /// Working directory instead of the image's.
@@ -142,7 +148,7 @@ impl Container {
 }
 
 /// An image as the engine has it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Image {
     /// Content id (`sha256:...`).
     pub id: String,
@@ -152,6 +158,12 @@ pub struct Image {
     pub digests: Vec<String>,
     /// Declared TCP ports in ascending order.
     pub ports: Vec<u16>,
+    /// All declared ports in ascending order, TCP before UDP.
+    pub exposed: Vec<GroupPort>,
+    /// The command that its containers run; empty when it has none.
+    pub command: Vec<String>,
+    /// Its entry point; empty when it has none.
+    pub entrypoint: Vec<String>,
     /// Its labels.
     pub labels: Labels,
     /// Bytes on disk.

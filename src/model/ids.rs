@@ -63,6 +63,8 @@ uuid_ids! {
     PushId = "push";
     /// Names a log drain.
     LogDrainId = "log drain";
+    /// Names a process group: one process type of one app, for as long as it is known of.
+    GroupId = "process group";
     /// Names one wanted container. Its engine container carries it as a label.
     InstanceId = "instance";
 }

@@ -16,11 +16,21 @@ pub enum InstanceState {
     Live,
     /// Wanted, but stopped for the operation that is under way. Live again if that does not switch, gone if it does.
     Parked,
+    /// Wanted, but stopped because somebody asked for that; it has no container, and nobody starts it unasked.
+    Halted,
     /// No longer wanted: gets no new requests and is removed once its requests are done.
     Draining,
 }
 
-words!(InstanceState, "instance state", Planned = "planned", Live = "live", Parked = "parked", Draining = "draining");
+words!(
+    InstanceState,
+    "instance state",
+    Planned = "planned",
+    Live = "live",
+    Parked = "parked",
+    Halted = "halted",
+    Draining = "draining",
+);
 
 /// One wanted container.
 #[derive(Debug, Clone)]

@@ -8,6 +8,7 @@ mod build_record;
 mod certificate;
 mod config;
 mod domain;
+mod group;
 pub mod health;
 mod ids;
 mod instance;
@@ -33,10 +34,17 @@ pub use build_record::{BuildRecord, Phase, SourceKind};
 pub use certificate::{Certificate, CertificateName, InvalidCertificateName};
 pub use config::{Config, ConfigValue, ConfigVars, Limits, REGISTRY_PASSWORD, REGISTRY_USERNAME};
 pub use domain::{Domain, DomainName, InvalidDomainName};
+pub use group::{
+    Budget, CommandLine, CredentialTerms, Ending, Environment, GROUP_COUNT_MAX, GROUP_NAME_MAX, GroupAction,
+    GroupCounts, GroupInstance, GroupInstanceState, GroupLink, GroupPort, GroupState, GroupWork, InstanceAction,
+    InvalidCommandLine, LinkUrl, Policies, Policy, ProcessGroup, Protocol, PublishedPort, Remedy, Size,
+    TOMBSTONE_MILLIS, Terms, address_of, group_name_of_image, instance_variables, numbered_name, slug_of, url_variable,
+    variable_prefix,
+};
 pub use health::{BuildHealth, Check, CheckKind, HttpQuestion, Question};
 pub use ids::{
-    AppId, BuildId, CertificateId, ConfigId, InstanceId, InvalidId, LogDrainId, OperationId, PushId, ReleaseId,
-    SshKeyId, UserId,
+    AppId, BuildId, CertificateId, ConfigId, GroupId, InstanceId, InvalidId, LogDrainId, OperationId, PushId,
+    ReleaseId, SshKeyId, UserId,
 };
 pub use instance::{Instance, InstanceState};
 pub use log::{LOG_COMPONENTS, LogLine, LogSource};

@@ -23,6 +23,16 @@ pub enum OperationKind {
     Restart,
     /// The present release on a rebuilt run image.
     Rebase,
+    /// The first deployment of a process group that was made by itself.
+    Launch,
+    /// The start of a process group's stopped instances.
+    Start,
+    /// The stop of a process group's running instances.
+    Stop,
+    /// A change of the count of a managed process group.
+    Resize,
+    /// New instances for all of a managed process group.
+    Replace,
     /// Removal of what earlier builds left.
     CleanUp,
     /// The end of the app.
@@ -39,9 +49,22 @@ words!(
     Scale = "scale",
     Restart = "restart",
     Rebase = "rebase",
+    Launch = "launch",
+    Start = "start",
+    Stop = "stop",
+    Resize = "resize",
+    Replace = "replace",
     CleanUp = "clean-up",
     Destroy = "destroy",
 );
+
+impl OperationKind {
+    /// Whether its intent is recorded in a process group and its instances when it begins: it has no point of no return,
+    /// and a crash leaves something to be finished, never to be undone.
+    pub fn is_of_groups(self) -> bool {
+        matches!(self, Self::Launch | Self::Start | Self::Stop | Self::Resize | Self::Replace)
+    }
+}
 
 /// How an operation stands or ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,8 +146,10 @@ impl Step {
             (Self::Accepted, Self::Build) | (Self::Build, Self::Release) => builds,
             (Self::Accepted, Self::Release) => releases && !builds,
             (Self::Release, Self::Start) => releases,
-            (Self::Accepted, Self::Start) => matches!(kind, K::Scale | K::Restart),
-            (Self::Start, Self::Switch) | (Self::Switch, Self::Drain) => !matches!(kind, K::Destroy | K::CleanUp),
+            (Self::Accepted, Self::Start) => matches!(kind, K::Scale | K::Restart) || kind.is_of_groups(),
+            (Self::Start, Self::Switch) | (Self::Switch, Self::Drain) => {
+                !matches!(kind, K::Destroy | K::CleanUp) && !kind.is_of_groups()
+            }
             (Self::Accepted, Self::Destroy) => kind == K::Destroy,
             _ => false,
         };
@@ -186,6 +211,15 @@ mod tests {
         check(OperationKind::Scale, &[Accepted, Start, Switch, Drain]);
         check(OperationKind::Restart, &[Accepted, Start, Switch, Drain]);
         check(OperationKind::Rebase, &[Accepted, Build, Release, Start, Switch, Drain]);
+        for kind in [
+            OperationKind::Launch,
+            OperationKind::Start,
+            OperationKind::Stop,
+            OperationKind::Resize,
+            OperationKind::Replace,
+        ] {
+            check(kind, &[Accepted, Start]);
+        }
         check(OperationKind::CleanUp, &[Accepted]);
         check(OperationKind::Destroy, &[Accepted, Destroy]);
     }

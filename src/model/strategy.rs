@@ -78,7 +78,7 @@ fn parse_surge(value: &str) -> Result<u32, InvalidSetting> {
 impl InstanceState {
     /// Whether the app is to have this instance, whatever comes of the operation that is under way.
     pub fn is_wanted(self) -> bool {
-        matches!(self, Self::Live | Self::Parked)
+        matches!(self, Self::Live | Self::Parked | Self::Halted)
     }
 }
 

@@ -144,7 +144,7 @@ impl Platform {
         let removed = tokio::task::spawn_blocking(move || repositories.remove(id)).await;
         removed.map_err(|error| Error::Internal(error.into()))??;
         self.0.logs.remove(app.id).await;
-        Ok(apps::delete(self.0.store.pool(), app.id).await?)
+        self.forget_app(app).await
     }
 
     async fn forget_image(&self, reference: &str) -> Result<(), Error> {

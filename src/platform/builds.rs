@@ -5,11 +5,8 @@ use tokio_util::sync::CancellationToken;
 use super::operations::{Live, Progress};
 use super::{AppHandle, Error, Listing, Platform};
 use crate::build::AppJson;
-use crate::engine::{Image, RegistryLogin, label};
-use crate::model::{
-    Build, BuildHealth, BuildId, BuildKind, ConfigVars, OperationKind, Procfile, REGISTRY_PASSWORD, REGISTRY_USERNAME,
-    Release, SourceKind, Step,
-};
+use crate::engine::{EngineError, Image, fetch_image, is_untagged, registry_login};
+use crate::model::{Build, BuildHealth, BuildId, BuildKind, OperationKind, Procfile, Release, SourceKind, Step};
 use crate::release::{Change, Parts};
 use crate::store::Page;
 use crate::store::builds::{self, BuildResult, NewBuild};
@@ -128,55 +125,24 @@ impl Platform {
         if !built.sha.is_empty() && is_untagged(&built.image) {
             let tagged = format!("{}:git-{}", built.image, built.sha);
             if let Ok(image) = self.0.engine.image(&tagged).await {
-                return refuse_foreign(handle, &tagged, image);
+                return image.of_app_or_nobody(handle.app().id).ok_or_else(|| missing(&tagged));
             }
         }
         self.fetch_image(handle, &built.image, out).await
     }
 
     async fn fetch_image(&self, handle: &AppHandle, reference: &str, out: &Progress) -> Result<Image, Error> {
-        let login = registry_login(&self.config(handle).await?.values)?;
+        let login = registry_login(&self.config(handle).await?.values).map_err(Error::Refused)?;
         let on_line = |line: &str| out.line(&format!("       {line}"));
-        let pulled = self.0.engine.pull_image(reference, login.as_ref(), &on_line).await;
-        let image = match pulled {
-            Ok(image) => image,
-            Err(pull) => match self.0.engine.image(reference).await {
-                Ok(image) if is_named(&image, reference) => image,
-                _ => return Err(pull.into()),
-            },
-        };
-        refuse_foreign(handle, reference, image)
+        match fetch_image(&*self.0.engine, handle.app().id, reference, login.as_ref(), &on_line).await {
+            Err(EngineError::NotFound { .. }) => Err(missing(reference)),
+            fetched => Ok(fetched?),
+        }
     }
 }
 
-/// The app's login at the registry of its images, from its config vars; those reach no container.
-fn registry_login(config: &ConfigVars) -> Result<Option<RegistryLogin>, Error> {
-    let value = |name: &str| config.get(name).map(ToString::to_string);
-    match (value(REGISTRY_USERNAME), value(REGISTRY_PASSWORD)) {
-        (Some(username), Some(password)) => Ok(Some(RegistryLogin { username, password })),
-        (None, None) => Ok(None),
-        (Some(_), None) | (None, Some(_)) => Err(Error::Refused(format!(
-            "one of {REGISTRY_USERNAME} and {REGISTRY_PASSWORD} is set without the other: set both or neither"
-        ))),
-    }
-}
-
-/// What another app's pushes built is that app's, even for somebody who guesses its name.
-fn refuse_foreign(handle: &AppHandle, reference: &str, image: Image) -> Result<Image, Error> {
-    let is_foreign = image.labels.get(label::APP).is_some_and(|app| *app != handle.app().id.to_string());
-    if is_foreign { Err(Error::DeployFailed(vec![format!("image {reference} does not exist")])) } else { Ok(image) }
-}
-
-/// Whether an image has that very name. An engine also finds one by the beginning of its id, which may be anybody's.
-fn is_named(image: &Image, reference: &str) -> bool {
-    let latest = is_untagged(reference).then(|| format!("{reference}:latest"));
-    reference.contains('@') || image.tags.iter().any(|tag| tag == reference || Some(tag) == latest.as_ref())
-}
-
-/// Whether a reference names neither a tag nor a digest; a port of the registry's host is neither.
-fn is_untagged(reference: &str) -> bool {
-    let name = reference.rsplit('/').next().unwrap_or(reference);
-    !name.contains([':', '@'])
+fn missing(reference: &str) -> Error {
+    Error::DeployFailed(vec![format!("image {reference} does not exist")])
 }
 
 fn validate(built: &BuiltImage) -> Result<(), Error> {
@@ -217,43 +183,5 @@ mod tests {
         check(&"a".repeat(257), "", false);
         check("a", "abc/../x", false);
         check("a", &"a".repeat(41), false);
-    }
-
-    #[test]
-    fn an_image_that_was_found_by_its_id_is_not_named_so() {
-        let image = Image {
-            id: "sha256:cafe01".to_owned(),
-            tags: vec!["hello:latest".to_owned(), "registry.test:5000/a:1".to_owned()],
-            ports: Vec::new(),
-            labels: crate::engine::Labels::new(),
-            digests: Vec::new(),
-            size_bytes: 1,
-            layers: Vec::new(),
-            health: Vec::new(),
-        };
-        for (reference, expect) in [
-            ("hello", true),
-            ("hello:latest", true),
-            ("registry.test:5000/a:1", true),
-            ("registry.test:5000/a", false),
-            ("cafe01", false),
-            ("cafe", false),
-            ("sha256:cafe01", false),
-        ] {
-            assert_eq!(is_named(&image, reference), expect, "{reference}");
-        }
-    }
-
-    #[test]
-    fn a_registrys_port_is_no_tag() {
-        for (reference, expect) in [
-            ("hello", true),
-            ("registry.test:5000/hello", true),
-            ("hello:1", false),
-            ("registry.test:5000/hello:1", false),
-            ("hello@sha256:00", false),
-        ] {
-            assert_eq!(is_untagged(reference), expect, "{reference}");
-        }
     }
 }

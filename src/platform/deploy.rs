@@ -20,7 +20,7 @@ use crate::git::{self, Source};
 use crate::model::{App, Build, BuildId, Formation, OperationKind, Release, SourceKind, Step, User};
 use crate::release::{self, Change, Contents, Parts};
 use crate::rollout::{Event, Scope, Target};
-use crate::store::{StoreError, build_records, builds, configs, formations, releases};
+use crate::store::{StoreError, build_records, builds, configs, formations, process_groups, releases};
 
 /// A tree of files to build and deploy.
 pub struct SourceRequest {
@@ -116,6 +116,7 @@ impl Platform {
     ) -> Result<Contents, Error> {
         live.journal.step(Step::Build).await?;
         let handle = &request.handle;
+        self.refuse_source_for_managed(handle.app().id).await?;
         let before = release::current(&self.0.store, handle.app().id).await?;
         let plan = self.plan(request, &before.config).await?;
         let config = self.wanted_config(handle, &plan.app_json, out).await?;
@@ -187,7 +188,15 @@ impl Platform {
                 }
                 out.tell(event);
             };
-            self.0.rollouts.run(&mut live.journal, &target, &formation, Scope::Replace, &progress).await?;
+            match process_groups::managed_of_app(store.pool(), app.id).await? {
+                Some(group) => {
+                    self.roll_out_managed(live, &group, &target).await?;
+                    progress(Event::Switched);
+                }
+                None => {
+                    self.0.rollouts.run(&mut live.journal, &target, &formation, Scope::Replace, &progress).await?;
+                }
+            }
         }
         if contents.build.is_none() {
             self.mark_release_as(app.id, release.version, &release.summary);

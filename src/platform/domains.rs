@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{AppHandle, Error, Listing, OwnerHandle, Platform};
-use crate::model::{App, Domain, DomainName};
+use crate::model::{App, Domain, DomainName, User};
 use crate::store::{Page, StoreError, apps, domains};
 
 /// Between two tries to tell the router what the database says.
@@ -24,16 +24,7 @@ impl Platform {
     /// [`Error::Taken`] when any app has that domain, [`Error::Invalid`] for a name of the platform itself and for one
     /// that lies under a wildcard of an app which the user may not use: its visitors are that app's.
     pub async fn add_domain(&self, handle: &AppHandle, name: DomainName) -> Result<Domain, Error> {
-        let platform_domain = self.domain();
-        if name.is_of_platform(&platform_domain) {
-            return Err(Error::invalid(
-                "domain",
-                format!(
-                    "{name} is a name of the platform itself: apps have theirs under {platform_domain} by their name."
-                ),
-            ));
-        }
-        self.refuse_under_foreign_wildcard(handle, &name).await?;
+        self.check_domain(handle.user(), &name).await?;
         let (platform, handle) = (self.clone(), handle.clone());
         self.owned(async move {
             let (pool, app) = (platform.0.store.pool(), handle.app());
@@ -70,12 +61,27 @@ impl Platform {
         .await
     }
 
-    async fn refuse_under_foreign_wildcard(&self, handle: &AppHandle, name: &DomainName) -> Result<(), Error> {
+    /// Refuses names that no app of `user` may have: those of the platform, and those under a wildcard of somebody else's
+    /// app.
+    pub(super) async fn check_domain(&self, user: &User, name: &DomainName) -> Result<(), Error> {
+        let platform_domain = self.domain();
+        if name.is_of_platform(&platform_domain) {
+            return Err(Error::invalid(
+                "domain",
+                format!(
+                    "{name} is a name of the platform itself: apps have theirs under {platform_domain} by their name."
+                ),
+            ));
+        }
+        self.refuse_under_foreign_wildcard(user, name).await
+    }
+
+    async fn refuse_under_foreign_wildcard(&self, user: &User, name: &DomainName) -> Result<(), Error> {
         let Some(wildcard) = name.wildcard() else { return Ok(()) };
         let Some(covering) = domains::by_name(self.0.store.pool(), &wildcard).await? else { return Ok(()) };
         let app = apps::by_id(self.0.store.pool(), covering.app_id).await?;
         let Some(app) = app else { return Ok(()) };
-        match self.app(handle.user(), app.name.as_str()).await {
+        match self.app(user, app.name.as_str()).await {
             // One that does not exist any more is being destroyed, and its domains with it.
             Ok(_) | Err(Error::NotFound(_)) => Ok(()),
             Err(Error::Forbidden) => {

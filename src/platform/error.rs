@@ -117,6 +117,7 @@ impl From<EngineError> for Error {
             EngineError::Unreachable(_) | EngineError::TimedOut { .. } => Self::Unavailable(error.to_string()),
             EngineError::NotFound { .. }
             | EngineError::InUse { .. }
+            | EngineError::PortTaken { .. }
             | EngineError::Refused { .. }
             | EngineError::BuildFailed(_) => Self::DeployFailed(vec![error.to_string()]),
             EngineError::Io { .. } => Self::Internal(error.into()),

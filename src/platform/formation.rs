@@ -7,7 +7,7 @@ use crate::engine::{ContainerState, label};
 use crate::model::{Formation, Instance, InstanceState, OperationKind, ProcessType};
 use crate::release;
 use crate::rollout::{Event, Scope};
-use crate::store::{formations, instances};
+use crate::store::{formations, instances, process_groups};
 use tokio_util::sync::CancellationToken;
 
 /// Most instances of one process type.
@@ -28,6 +28,12 @@ pub enum Condition {
     Crashed,
     /// Its container is gone; the supervisor makes another.
     Missing,
+    /// It is recorded, and nothing of it was made yet.
+    Initialized,
+    /// It was stopped on request, or ended as it should, and stays so until somebody starts it.
+    Down,
+    /// It could not be started at all.
+    Error,
 }
 
 /// An instance and how it is.
@@ -56,6 +62,7 @@ impl Platform {
             let container = containers.iter().find(|c| c.labels.get(label::INSTANCE) == Some(&id));
             let condition = match container.map(|c| &c.state) {
                 _ if instance.state == InstanceState::Parked => Condition::Parked,
+                _ if instance.state == InstanceState::Halted => Condition::Down,
                 Some(ContainerState::Running) if !self.0.rollouts.is_ready(&instance) => Condition::Starting,
                 Some(ContainerState::Running) => Condition::Up,
                 Some(ContainerState::Created) => Condition::Created,
@@ -64,7 +71,9 @@ impl Platform {
             };
             InstanceView { instance, condition }
         });
-        Ok(views.collect())
+        let mut views: Vec<InstanceView> = views.collect();
+        views.extend(self.managed_instances(handle.app().id).await?);
+        Ok(views)
     }
 
     /// Changes counts; types that are not mentioned keep theirs, and only types whose count changes are touched.
@@ -86,7 +95,12 @@ impl Platform {
         .await
     }
 
-    async fn scale_with(&self, live: &mut Live, handle: &AppHandle, change: &Formation) -> Result<(), Error> {
+    pub(super) async fn scale_with(
+        &self,
+        live: &mut Live,
+        handle: &AppHandle,
+        change: &Formation,
+    ) -> Result<(), Error> {
         let app = handle.app();
         let current = release::current(&self.0.store, app.id).await?;
         let build = current.build.as_ref();
@@ -97,6 +111,9 @@ impl Platform {
         }
         let before = formations::get(self.0.store.pool(), app.id).await?;
         let wanted = before.merged(change);
+        if let Some(group) = process_groups::managed_of_app(self.0.store.pool(), app.id).await? {
+            return self.scale_managed(live, &group, wanted.count(&group.process)).await;
+        }
         if before == wanted {
             return Ok(());
         }

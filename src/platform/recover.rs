@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::operations::HEARTBEAT;
 use super::{Error, Platform};
 use crate::model::{App, Operation, OperationStatus, ReleaseStatus, Step};
-use crate::store::{apps, build_records, builds, configs, operations, releases};
+use crate::store::{StoreError, apps, build_records, builds, configs, operations, process_groups, releases};
 
 /// An operation without a sign of life for so long has lost its task.
 const STALE: Duration = HEARTBEAT.saturating_mul(6);
@@ -63,11 +63,20 @@ impl Platform {
         }
         self.finish_all_destroying().await?;
         operations::delete_ended(self.0.store.pool(), KEPT).await?;
+        let mut tx = self.0.store.begin().await?;
+        process_groups::delete_old(&mut tx).await?;
+        tx.commit().await.map_err(StoreError::from)?;
         Ok(())
     }
 
     /// Looks at what is there, then finishes what had switched and undoes what had not. Gives the app's lock back.
     async fn recover_operation(&self, operation: &Operation) -> Result<(), Error> {
+        if operation.kind.is_of_groups() {
+            // Its intent is in its rows: there is nothing to undo, only to go on with.
+            self.0.owned.forget_left(&operation.id);
+            self.carry_out(self.live(operation.clone()));
+            return Ok(());
+        }
         let pool = self.0.store.pool();
         let left = self.0.owned.left(&operation.id);
         let mut outcome = (OperationStatus::Succeeded, String::new());

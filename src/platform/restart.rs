@@ -8,7 +8,7 @@ use super::{AppHandle, Error, InstanceView, Platform};
 use crate::model::{Build, Instance, OperationKind, ProcessType};
 use crate::release;
 use crate::rollout::{Event, Scope};
-use crate::store::{formations, instances};
+use crate::store::{formations, process_groups};
 
 /// Which instances of an app.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Platform {
         .await
     }
 
-    async fn restart_with(
+    pub(super) async fn restart_with(
         &self,
         live: &mut Live,
         handle: &AppHandle,
@@ -81,12 +81,18 @@ impl Platform {
         let current = release::current(&self.0.store, app.id).await?;
         let target = target(app, &current)?;
         which.check(&target.build)?;
-        let mut old = instances::of_app(pool, app.id).await?;
-        old.retain(|instance| instance.state.is_wanted() && which.includes(instance));
+        let mut old: Vec<_> = self.instances(handle).await?.into_iter().map(|view| view.instance).collect();
+        old.retain(|instance| which.includes(instance));
         match which {
             Which::One(..) if old.is_empty() => return Err(which.missing()),
             _ if old.is_empty() => return Ok(Vec::new()),
             _ => {}
+        }
+        if let Some(group) = process_groups::managed_of_app(pool, app.id).await? {
+            self.roll_out_managed(live, &group, &target).await?;
+            let mut views = self.instances(handle).await?;
+            views.retain(|view| which.includes(&view.instance));
+            return Ok(views);
         }
         self.0.builder.ensure_image(&target.build).await?;
         let formation = formations::get(pool, app.id).await?;

@@ -6,6 +6,8 @@
 //! crash after it is finished by whoever comes next.
 
 mod drain;
+mod group;
+mod halt;
 mod health;
 mod launch;
 mod liveness;
@@ -37,6 +39,7 @@ use crate::store::{Journal, JournalError, Store, StoreError, instances};
 use crate::telemetry::metrics::metrics;
 
 pub use drain::remove_app_objects;
+pub use group::{PortRange, is_port_free, lowest_free_number};
 pub use one_off::{OneOff, OneOffError, Place as OneOffPlace, Ran};
 pub use plan::Scope;
 pub use spec::{app_network, cache_volume};
@@ -68,6 +71,8 @@ pub struct RolloutSettings {
     pub watch_period: Duration,
     /// The first wait before a dead instance is started again; each failure in a row doubles it, up to a minute.
     pub restart_wait: Duration,
+    /// Ports of the host that containers of process groups are published on.
+    pub port_range: PortRange,
 }
 
 /// What instances are started from.
@@ -132,6 +137,8 @@ struct Inner {
     admitted: Mutex<HashSet<InstanceId>>,
     /// Upstreams that were left out of the table and may still have requests in flight.
     leaving: Mutex<HashMap<InstanceId, Arc<Upstream>>>,
+    /// What is remembered of managed process groups.
+    groups: group::Groups,
     /// One-off commands at work.
     one_offs: one_off::OneOffs,
     /// Held from reading the wanted upstreams until they are published, so that an older list never follows a newer one.
@@ -160,6 +167,7 @@ impl Rollouts {
             ready: Mutex::default(),
             admitted: Mutex::default(),
             leaving: Mutex::default(),
+            groups: group::Groups::default(),
             one_offs: one_off::OneOffs::default(),
             publishing: tokio::sync::Mutex::default(),
             stop,
@@ -255,6 +263,7 @@ pub(crate) mod tests_support {
             run_timeout: Duration::from_secs(5),
             watch_period: Duration::from_millis(200),
             restart_wait: Duration::from_millis(50),
+            port_range: 49_153..=65_535,
         }
     }
 

@@ -31,17 +31,26 @@ pub fn plan(
     scope: Scope<'_>,
     operation: &OperationId,
 ) -> Plan {
-    let live: Vec<&Instance> = present.iter().filter(|i| i.state == InstanceState::Live).collect();
+    // What is halted runs again once anybody changes it: its successors are started, it only has to go.
+    let counts = |state| matches!(state, InstanceState::Live | InstanceState::Halted);
+    let live: Vec<&Instance> = present.iter().filter(|i| counts(i.state)).collect();
     if let Scope::Only(ids) = scope {
         let stop: Vec<Instance> = live.into_iter().filter(|i| ids.contains(&i.id)).cloned().collect();
         let start = stop.iter().map(|old| planned(target, &old.process, old.number, operation)).collect();
         return Plan { start, stop };
     }
-    let keeps =
-        |instance: &Instance| scope == Scope::Difference && instance.number <= formation.count(&instance.process);
+    let is_scaled = |process: &ProcessType| {
+        let present = live.iter().filter(|i| i.process == *process).count();
+        usize::try_from(formation.count(process)).ok() != Some(present)
+    };
+    let keeps = |instance: &Instance| {
+        scope == Scope::Difference
+            && instance.number <= formation.count(&instance.process)
+            && (instance.state == InstanceState::Live || !is_scaled(&instance.process))
+    };
     let stop = live.iter().filter(|i| !keeps(i)).map(|i| (*i).clone()).collect();
     let has = |process: &ProcessType, number: u32| {
-        scope == Scope::Difference && live.iter().any(|i| i.process == *process && i.number == number)
+        live.iter().any(|i| i.process == *process && i.number == number && keeps(i))
     };
     let start = formation
         .running()
@@ -129,6 +138,25 @@ mod tests {
 
     fn expect_of(labels: &[&str]) -> Vec<String> {
         labels.iter().map(|&label| label.to_owned()).collect()
+    }
+
+    #[test]
+    fn what_is_halted_is_left_alone_until_its_type_changes() {
+        let (target, operation) = (target(), OperationId::new());
+        let mut present =
+            plan(&target, &formation(&[("web", 2), ("worker", 1)]), &[], Scope::Replace, &operation).start;
+        for instance in &mut present {
+            let is_web = instance.process.is_routed();
+            instance.state = if is_web { InstanceState::Halted } else { InstanceState::Live };
+        }
+        let check = |wanted: &[(&str, u32)], scope, expect: (&[&str], &[&str])| {
+            let plan = plan(&target, &formation(wanted), &present, scope, &operation);
+            let labels = |list: &[Instance]| list.iter().map(Instance::label).collect::<Vec<_>>();
+            assert_eq!((labels(&plan.start), labels(&plan.stop)), (expect_of(expect.0), expect_of(expect.1)));
+        };
+        check(&[("web", 2), ("worker", 2)], Scope::Difference, (&["worker.2"], &[]));
+        check(&[("web", 3), ("worker", 1)], Scope::Difference, (&["web.1", "web.2", "web.3"], &["web.1", "web.2"]));
+        check(&[("web", 2)], Scope::Replace, (&["web.1", "web.2"], &["web.1", "web.2", "worker.1"]));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::probe::Subject;
 use super::{RolloutError, Rollouts, Target, spec};
 use crate::engine::{ContainerState, EngineError, Purpose, label};
 use crate::model::{App, AppId, Check, CheckKind, Instance, InstanceId, InstanceState, Question};
-use crate::store::{StoreError, apps, builds, configs, domains, instances, operations, releases};
+use crate::store::{StoreError, apps, builds, configs, domains, group_instances, instances, operations, releases};
 
 /// How long an instance may take to show that it still answers.
 const QUICK: Duration = Duration::from_secs(1);
@@ -133,10 +133,13 @@ impl Rollouts {
         let networks = self.0.engine.networks(&ours).await?;
         let live: HashSet<String> =
             operations::live(self.0.store.pool()).await?.into_iter().map(|o| o.id.to_string()).collect();
+        let managed: HashSet<String> = group_instances::ids(self.0.store.pool()).await?.into_iter().collect();
         for container in containers {
             let known = match container.purpose() {
                 Some(Purpose::Instance(id)) => match id.parse::<InstanceId>() {
-                    Ok(id) => instances::get(self.0.store.pool(), id).await?.is_some(),
+                    Ok(id) => {
+                        managed.contains(&id.to_string()) || instances::get(self.0.store.pool(), id).await?.is_some()
+                    }
                     Err(_) => false,
                 },
                 Some(Purpose::Operation(operation)) => live.contains(operation),

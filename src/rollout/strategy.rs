@@ -189,7 +189,7 @@ impl Rollouts {
     }
 
     /// Starts a parked instance again. Whatever comes of it, it is live afterwards, and the supervisor's if it is not up.
-    async fn unpark(&self, instance: &Instance) {
+    pub(super) async fn unpark(&self, instance: &Instance) {
         let up = async {
             let Some(target) = self.target_of(instance).await? else { return Ok(()) };
             self.stop_instance(instance.id).await?;

@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::{RolloutError, Rollouts, Target};
 use crate::model::{App, Formation, Instance, InstanceId, InstanceState, Step};
 use crate::route::Listed;
-use crate::store::{Journal, Page, StoreError, apps, domains, formations, instances, releases};
+use crate::store::{Journal, Page, StoreError, apps, domains, formations, instances, process_groups, releases};
 
 impl Rollouts {
     /// Records that all is healthy, then switches. A step that cannot be recorded is a failure before the switch.
@@ -38,6 +38,7 @@ impl Rollouts {
         formations::replace(&mut tx, target.app.id, formation).await?;
         for instance in &plan.start {
             instances::set_state(&mut *tx, instance.id, InstanceState::Live).await?;
+            process_groups::set_type_running(&mut *tx, target.app.id, &instance.process).await?;
         }
         for instance in &plan.stop {
             instances::set_state(&mut *tx, instance.id, InstanceState::Draining).await?;
@@ -65,13 +66,14 @@ impl Rollouts {
     pub(super) async fn publish(&self, app: &App) -> Result<(), StoreError> {
         let _publishing = self.0.publishing.lock().await;
         let wanted = instances::of_app(self.0.store.pool(), app.id).await?;
+        let managed = self.managed_upstreams(app.id).await?;
         let upstreams: Vec<Listed> = {
             let ready = self.0.ready.lock().expect("no panic while held");
             let admitted = self.0.admitted.lock().expect("no panic while held");
             let serves = |i: &&Instance| match i.state {
                 InstanceState::Live => true,
                 InstanceState::Planned => admitted.contains(&i.id),
-                InstanceState::Parked | InstanceState::Draining => false,
+                InstanceState::Parked | InstanceState::Halted | InstanceState::Draining => false,
             };
             wanted
                 .iter()
@@ -81,6 +83,7 @@ impl Rollouts {
                     let address = *ready.get(&i.id)?;
                     Some(Listed { instance: i.id, address, label: i.label() })
                 })
+                .chain(managed)
                 .collect()
         };
         let left_out = self.0.table.publish(&app.name, upstreams);

@@ -104,6 +104,8 @@ pub(super) async fn compose(
         settings: PlatformSettings {
             server_id,
             domain: config.domain.clone(),
+            api_url: config.api_url.clone().unwrap_or_else(|| format!("http://slipway.{}{url_suffix}", config.domain)),
+            sizes: config.sizes.clone(),
             registration: config.registration,
             builder_key: config.builder_key.clone(),
             max_push_bytes: config.max_push_bytes,
@@ -146,6 +148,7 @@ fn rollout_settings(config: &Config, server_id: &str) -> RolloutSettings {
         run_timeout: config.run_timeout,
         watch_period: WATCH_PERIOD,
         restart_wait: RESTART_WAIT,
+        port_range: config.port_range.clone(),
     }
 }
 

@@ -214,6 +214,11 @@ fn start_background(platform: &Platform, serving: &mut Tasks) {
         watcher.watch().await;
         Ok(())
     });
+    let groups = platform.rollouts().clone();
+    serving.spawn(async move {
+        groups.watch_groups().await;
+        Ok(())
+    });
     let drained = platform.clone();
     serving.spawn(async move {
         drained.log_drains_ended().await;

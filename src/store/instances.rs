@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 
 use super::StoreError;
 use super::rows::{integer, maybe_parsed, narrow, parsed, text, time};
-use crate::model::{AppId, Instance, InstanceId, InstanceState, Timestamp};
+use crate::model::{AppId, Instance, InstanceId, InstanceState, ProcessType, Timestamp};
 
 const SELECT: &str = "SELECT instances.*, releases.version AS version FROM instances JOIN releases ON releases.id = instances.release_id";
 
@@ -93,9 +93,10 @@ pub async fn set_address<'c>(
     Ok(())
 }
 
-/// Ids of all instances of all apps.
+/// Ids of all instances of all apps, those of managed process groups among them.
 pub async fn ids<'c>(executor: impl AnyExecutor<'c>) -> Result<Vec<String>, StoreError> {
-    let rows = sqlx::query("SELECT id FROM instances").fetch_all(executor).await?;
+    let sql = "SELECT id FROM instances UNION ALL SELECT id FROM group_instances WHERE state <> 'terminated'";
+    let rows = sqlx::query(sql).fetch_all(executor).await?;
     rows.iter().map(|row| text(row, "id")).collect()
 }
 
@@ -109,6 +110,19 @@ pub async fn set_state<'c>(
         .bind(id.to_string())
         .bind(state.as_str())
         .bind(Timestamp::now().millis())
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// Takes an app's live instances of one type for stopped: nobody starts them until somebody asks for it.
+pub async fn halt<'c>(executor: impl AnyExecutor<'c>, app: AppId, process: &ProcessType) -> Result<(), StoreError> {
+    sqlx::query("UPDATE instances SET state = $3, updated_at = $4 WHERE app_id = $1 AND process = $2 AND state = $5")
+        .bind(app.to_string())
+        .bind(process.as_str())
+        .bind(InstanceState::Halted.as_str())
+        .bind(Timestamp::now().millis())
+        .bind(InstanceState::Live.as_str())
         .execute(executor)
         .await?;
     Ok(())

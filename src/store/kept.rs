@@ -36,6 +36,8 @@ pub async fn builds<'c>(
          OR id IN (SELECT r.build_id FROM releases r WHERE r.build_id IS NOT NULL AND (r.status <> $2 OR r.version > \
            (SELECT MAX(d.version) FROM releases d WHERE d.app_id = r.app_id AND d.status = $2) - $3)) \
          OR id IN (SELECT r.build_id FROM releases r JOIN instances i ON i.release_id = r.id WHERE r.build_id IS NOT NULL) \
+         OR id IN (SELECT r.build_id FROM releases r JOIN group_instances i ON i.release_id = r.id \
+           WHERE r.build_id IS NOT NULL AND i.state <> 'terminated') \
          OR (updated_at > $4 AND NOT EXISTS (SELECT 1 FROM releases r WHERE r.build_id = builds.id)) \
          OR app_id IN (SELECT lock_key FROM operations WHERE lock_key IS NOT NULL AND id <> $5)",
     )

@@ -3,6 +3,7 @@
 //! Functions take an executor, so that each serves the pool and a transaction; `platform` and the stages decide where a
 //! transaction begins and ends. Nothing waits for anything but the database inside one.
 
+pub mod api_keys;
 pub mod apps;
 pub mod automatic_certificates;
 pub mod build_records;
@@ -14,11 +15,13 @@ mod database;
 pub mod domains;
 mod error;
 pub mod formations;
+pub mod group_instances;
 pub mod instances;
 mod journal;
 pub mod kept;
 pub mod log_drains;
 pub mod operations;
+pub mod process_groups;
 pub mod pushes;
 pub mod rebases;
 pub mod releases;

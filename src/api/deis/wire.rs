@@ -318,6 +318,10 @@ enum ContainerState {
     Down,
     /// Made and not started yet.
     Created,
+    /// Recorded; nothing of it was made yet.
+    Initialized,
+    /// Could not be started.
+    Error,
     /// Ended by itself or was killed; it is started again.
     Crashed,
     /// Gone; another one is made.
@@ -358,7 +362,9 @@ impl Container {
             num: instance.number,
             state: match view.condition {
                 Condition::Up => ContainerState::Up,
-                Condition::Starting | Condition::Parked => ContainerState::Down,
+                Condition::Starting | Condition::Parked | Condition::Down => ContainerState::Down,
+                Condition::Initialized => ContainerState::Initialized,
+                Condition::Error => ContainerState::Error,
                 Condition::Created => ContainerState::Created,
                 Condition::Crashed => ContainerState::Crashed,
                 Condition::Missing => ContainerState::Destroyed,

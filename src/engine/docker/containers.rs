@@ -8,7 +8,7 @@ use bollard::errors::Error;
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerState as EngineState, ContainerStateStatusEnum,
     ContainerSummary, ContainerSummaryStateEnum, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig,
-    Mount, MountType, NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
+    Mount, MountType, NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
@@ -19,7 +19,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::act::Act;
 use super::{CALL_LIMIT, Docker, label_filter, unless_gone};
 use crate::engine::{Container, ContainerSpec, ContainerState, EngineError, ExitStatus, Labels, label};
-use crate::model::Timestamp;
+use crate::model::{PublishedPort, Timestamp};
 
 /// What ordinary images need to start as root, own files, drop privileges and listen below port 1024. The engine's
 /// default set without raw sockets, device nodes and the audit log.
@@ -78,7 +78,13 @@ impl Docker {
 
     pub(super) async fn start(&self, container: &str) -> Result<(), EngineError> {
         let act = Act::on("starting", "container", container);
-        act.within(CALL_LIMIT, self.client.start_container(container, None::<StartContainerOptions>)).await
+        let started = self.client.start_container(container, None::<StartContainerOptions>);
+        act.raw_within(CALL_LIMIT, started).await?.map_err(|error| match error {
+            Error::DockerResponseServerError { message, .. } if says_port_taken(&message) => {
+                EngineError::PortTaken { action: act.action(), message: message.trim().to_owned() }
+            }
+            other => act.failed(other),
+        })
     }
 
     pub(super) async fn stop(&self, container: &str, grace: Duration) -> Result<(), EngineError> {
@@ -175,6 +181,11 @@ impl Docker {
     }
 }
 
+/// Another container has the port, or another process of the host.
+fn says_port_taken(message: &str) -> bool {
+    message.contains("port is already allocated") || message.contains("address already in use")
+}
+
 fn inspected(found: ContainerInspectResponse) -> Container {
     Container {
         id: found.id.unwrap_or_default(),
@@ -219,12 +230,29 @@ fn create_body(spec: &ContainerSpec, has_init: bool) -> ContainerCreateBody {
         labels: Some(spec.labels.clone().into_iter().collect()),
         user: spec.user.clone(),
         working_dir: spec.workdir.clone(),
+        exposed_ports: (!spec.published.is_empty()).then(|| spec.published.iter().map(inner_port).collect()),
         // Slipway asks itself, faster than the engine would.
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
         host_config: Some(host_config(spec, has_init)),
         networking_config: networking,
         ..ContainerCreateBody::default()
     }
+}
+
+/// `80/tcp`
+fn inner_port(port: &PublishedPort) -> String {
+    format!("{}/{}", port.inner, port.protocol)
+}
+
+/// Ports by what they lead to. Each is bound to the very number that was given: one that the engine chooses changes
+/// whenever the container starts.
+fn port_bindings(spec: &ContainerSpec) -> HashMap<String, Option<Vec<PortBinding>>> {
+    let mut bindings: HashMap<String, Option<Vec<PortBinding>>> = HashMap::new();
+    for port in &spec.published {
+        let binding = PortBinding { host_ip: Some("0.0.0.0".to_owned()), host_port: Some(port.outer.to_string()) };
+        bindings.entry(inner_port(port)).or_default().get_or_insert_default().push(binding);
+    }
+    bindings
 }
 
 fn host_config(spec: &ContainerSpec, has_init: bool) -> HostConfig {
@@ -254,6 +282,9 @@ fn host_config(spec: &ContainerSpec, has_init: bool) -> HostConfig {
                 ("max-file".to_owned(), "2".to_owned()),
             ])),
         }),
+        port_bindings: (!spec.published.is_empty()).then(|| port_bindings(spec)),
+        extra_hosts: (!spec.host_names.is_empty())
+            .then(|| spec.host_names.iter().map(|name| format!("{name}:host-gateway")).collect()),
         network_mode: spec.network.clone(),
         mounts: Some(volumes.chain(binds).collect()),
         ..HostConfig::default()

@@ -14,7 +14,7 @@ use super::act::Act;
 use super::transfer::Upload;
 use super::{CALL_LIMIT, Docker, TRANSFER_LIMIT, label_filter, unless_gone};
 use crate::engine::{ByteStream, EngineError, Image, Labels, LineSink, RegistryLogin};
-use crate::model::{Check, health};
+use crate::model::{Check, GroupPort, Protocol, health};
 
 /// A pull that says nothing for this long has stalled.
 const PULL_SILENCE: Duration = Duration::from_secs(300);
@@ -115,7 +115,13 @@ fn image(found: ImageInspect) -> Image {
     let mut ports = config.exposed_ports.iter().flatten().filter_map(|port| tcp_port(port)).collect::<Vec<_>>();
     ports.sort_unstable();
     ports.dedup();
+    let mut exposed = config.exposed_ports.iter().flatten().filter_map(|port| declared_port(port)).collect::<Vec<_>>();
+    exposed.sort_unstable();
+    exposed.dedup();
     Image {
+        exposed,
+        command: config.cmd.unwrap_or_default(),
+        entrypoint: config.entrypoint.unwrap_or_default(),
         id: found.id.unwrap_or_default(),
         tags: found.repo_tags.unwrap_or_default(),
         digests: found.repo_digests.unwrap_or_default(),
@@ -155,6 +161,12 @@ fn tcp_port(declared: &str) -> Option<u16> {
         Some(_) => None,
         None => declared.parse().ok(),
     }
+}
+
+/// The port of `53/udp`; without a protocol it is TCP, and any other protocol cannot be published.
+fn declared_port(declared: &str) -> Option<GroupPort> {
+    let (port, protocol) = declared.split_once('/').unwrap_or((declared, "tcp"));
+    Some(GroupPort { inner: port.parse().ok()?, protocol: protocol.parse::<Protocol>().ok()?, outer: None })
 }
 
 /// Repository and tag of a reference; a colon before the last slash belongs to a registry's port.

@@ -22,6 +22,7 @@ use super::{
     ByteStream, Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, EngineError, Executed,
     ExitStatus, Image, Labels, LogOutput,
 };
+use crate::model::{GroupPort, Protocol};
 
 /// What containers of an image do once started.
 #[derive(Debug, Clone, Default)]
@@ -79,6 +80,7 @@ struct World {
     node_labels: Labels,
     memory_available: Option<i64>,
     tells_twice: bool,
+    is_away: bool,
     /// Most containers that ran at once, since that was last asked.
     most_running: usize,
     next_id: u64,
@@ -221,6 +223,23 @@ impl Memory {
         self.tell(container, "die");
     }
 
+    /// The engine ends, and its containers with it.
+    pub fn go_away(&self) {
+        let mut world = self.world();
+        world.is_away = true;
+        // As the real one does, it closes its streams before it ends its containers.
+        let gone = ContainerEvent { container: String::new(), action: GONE.to_owned(), labels: Labels::new() };
+        let _ = self.events.send(gone);
+        for entry in world.containers.values_mut().filter(|it| it.container.state == ContainerState::Running) {
+            entry.end(ExitStatus { code: 137, out_of_memory: false });
+        }
+    }
+
+    /// The engine is back, its containers are not.
+    pub fn be_back(&self) {
+        self.world().is_away = false;
+    }
+
     /// All containers there are, by id in order of creation.
     pub fn containers_now(&self) -> Vec<Container> {
         self.world().containers.values().map(|entry| entry.container.clone()).collect()
@@ -267,6 +286,9 @@ impl Memory {
     async fn enter(&self, verb: &str) -> Result<(), EngineError> {
         let fault = {
             let mut world = self.world();
+            if world.is_away {
+                return Err(away());
+            }
             let calls = world.calls.entry(verb.to_owned()).or_default();
             *calls += 1;
             let number = *calls;
@@ -312,7 +334,8 @@ impl World {
         let id = format!("sha256:{:064x}", self.next_id);
         let layers = vec![id.clone()];
         let tags = vec![reference.to_owned()];
-        let image = Image { id, tags, digests: Vec::new(), ports, labels, size_bytes: 1, layers, health: Vec::new() };
+        let exposed = ports.iter().map(|&inner| GroupPort { inner, protocol: Protocol::Tcp, outer: None }).collect();
+        let image = Image { id, tags, ports, exposed, labels, size_bytes: 1, layers, ..Image::default() };
         self.images.insert(reference.to_owned(), (image.clone(), behaviour));
         image
     }
@@ -366,6 +389,13 @@ impl Entry {
             }
         });
     }
+}
+
+/// The event that no container has: the engine ends.
+const GONE: &str = "gone";
+
+fn away() -> EngineError {
+    EngineError::Unreachable("the test sent it away".to_owned())
 }
 
 fn unwanted(verb: &str) -> EngineError {

@@ -346,7 +346,14 @@ impl Engine for Memory {
         let events = stream::unfold(self.events.subscribe(), |mut events| async move {
             events.recv().await.ok().map(|event| (event, events))
         });
-        events.filter(move |event| std::future::ready(matches(&event.labels, &labels))).map(Ok).boxed()
+        let told = move |event: ContainerEvent| {
+            let is_wanted = matches(&event.labels, &labels);
+            std::future::ready(match event.action == super::GONE {
+                true => Some(Err(super::away())),
+                false => is_wanted.then_some(Ok(event)),
+            })
+        };
+        events.filter_map(told).boxed()
     }
 
     async fn ensure_network(&self, name: &str, labels: &Labels) -> Result<(), EngineError> {

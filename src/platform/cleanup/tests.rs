@@ -469,12 +469,10 @@ fn an_image_takes_what_it_adds_to_the_one_below() {
     let image = |id: &str, size_bytes, layers: &[&str]| Image {
         id: id.to_owned(),
         tags: vec![format!("slipway/app-{id}:1")],
-        digests: Vec::new(),
-        ports: Vec::new(),
         labels: labels([(label::SERVER, OURS), (label::BUILD, id)]),
         size_bytes,
         layers: layers.iter().map(|&layer| layer.to_owned()).collect(),
-        health: Vec::new(),
+        ..Image::default()
     };
     let facts = facts::Facts {
         server_id: OURS.to_owned(),

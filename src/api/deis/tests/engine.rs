@@ -52,10 +52,8 @@ impl Fake {
             tags: vec![image.to_owned()],
             ports: vec![port],
             labels: Labels::new(),
-            digests: Vec::new(),
             size_bytes: 1,
-            layers: Vec::new(),
-            health: Vec::new(),
+            ..Image::default()
         };
         Self {
             listener,

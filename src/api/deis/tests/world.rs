@@ -111,6 +111,8 @@ impl World {
             settings: PlatformSettings {
                 server_id: "test".to_owned(),
                 domain: "example.com".to_owned(),
+                api_url: "http://slipway.example.com".to_owned(),
+                sizes: Vec::new(),
                 registration,
                 builder_key: BuilderKey::new(BUILDER_KEY),
                 max_push_bytes: 1 << 20,
@@ -210,6 +212,7 @@ fn rollout_settings() -> RolloutSettings {
         run_timeout: Duration::from_secs(6),
         watch_period: Duration::from_secs(5),
         restart_wait: Duration::from_secs(1),
+        port_range: 49_153..=65_535,
     }
 }
 

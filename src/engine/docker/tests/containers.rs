@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::support::{Corner, until, within};
 use crate::engine::{ContainerState, Engine, EngineError, ListeningPort, Resources, byte_stream, label, small_archive};
+use crate::model::{GroupPort, Protocol, PublishedPort};
 
 /// Perl that listens on a port, then does nothing.
 fn listener(port: u16) -> String {
@@ -221,4 +222,49 @@ async fn files_go_in_and_out() {
     let broken = futures_util::stream::iter([Err(std::io::Error::other("the producer broke"))]);
     let error = corner.docker.upload(&id, "/data", Box::pin(broken)).await.unwrap_err();
     assert!(matches!(&error, EngineError::Io { .. }) && error.to_string().contains("the producer broke"), "{error:?}");
+}
+
+#[tokio::test]
+async fn published_ports_stay_through_restarts_and_are_reached_from_other_networks() {
+    let corner = Corner::new().await;
+    corner.image(&["EXPOSE 53/udp 5000", "CMD [\"sh\"]"]).await;
+    let image = corner.docker.image(&corner.name("image")).await.unwrap();
+    let port = |inner, protocol| GroupPort { inner, protocol, outer: None };
+    assert_eq!(image.exposed, [port(53, Protocol::Udp), port(5000, Protocol::Tcp)]);
+    assert_eq!((image.ports, image.command, image.entrypoint.len()), (vec![5000], vec!["sh".to_owned()], 0));
+
+    for network in ["a", "b"] {
+        corner.docker.ensure_network(&corner.name(network), &corner.labels()).await.unwrap();
+    }
+    let outer = std::net::TcpListener::bind(("0.0.0.0", 0)).unwrap().local_addr().unwrap().port();
+    let mut spec = corner.spec("server", &listener(5000));
+    spec.network = Some(corner.name("a"));
+    spec.published = vec![PublishedPort { inner: 5000, protocol: Protocol::Tcp, outer }];
+    let id = corner.start(&spec).await;
+    let reach = || async {
+        tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, outer)).await.map(drop).map_err(|error| error.to_string())
+    };
+    until("the port answers", reach).await;
+    corner.docker.stop_container(&id, Duration::ZERO).await.unwrap();
+    corner.docker.start_container(&id).await.unwrap();
+    until("the port answers again", reach).await;
+
+    let mut client = corner.spec("client", &connector("server.test", outer));
+    client.network = Some(corner.name("b"));
+    client.host_names = vec!["server.test".to_owned()];
+    let (status, output) = corner.run(&client).await;
+    assert_eq!(status.code, 0, "{output:?}");
+
+    let mut rival = corner.spec("rival", "sleep 1");
+    rival.published = spec.published.clone();
+    let rival = corner.docker.create_container(&rival).await.unwrap();
+    let taken = corner.docker.start_container(&rival).await.unwrap_err();
+    assert!(matches!(taken, EngineError::PortTaken { .. }), "{taken:?}");
+}
+
+/// Perl that connects to a port of a host that it knows by name.
+fn connector(host: &str, port: u16) -> String {
+    format!(
+        r#"exec perl -e 'open(H,"/etc/hosts"); for(<H>){{ $a=$1 if /^(\d+\.\d+\.\d+\.\d+)\s+{host}/ }} $a or die "no host"; socket(S,2,1,0) or die; connect(S,pack("SnC4x8",2,{port},split(/\./,$a))) or die "$!"'"#
+    )
 }
