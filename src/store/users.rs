@@ -198,6 +198,8 @@ pub async fn delete(tx: &mut Transaction, id: UserId) -> Result<(), StoreError> 
         "UPDATE configs SET owner_id = (SELECT owner_id FROM apps WHERE apps.id = configs.app_id) WHERE owner_id = $1",
         "UPDATE builds SET owner_id = (SELECT owner_id FROM apps WHERE apps.id = builds.app_id) WHERE owner_id = $1",
         "UPDATE releases SET owner_id = (SELECT owner_id FROM apps WHERE apps.id = releases.app_id) WHERE owner_id = $1",
+        "UPDATE process_groups SET owner_id = (SELECT owner_id FROM apps WHERE apps.id = process_groups.app_id) \
+         WHERE owner_id = $1 AND app_id IN (SELECT id FROM apps)",
         "DELETE FROM users WHERE id = $1",
     ] {
         sqlx::query(inherit).bind(id.to_string()).execute(&mut **tx).await?;

@@ -1,11 +1,14 @@
 //! From *stopping* to *stopped*, and from *terminating* to *terminated*.
 
+use std::sync::Arc;
+
 use tokio::time::{Instant, sleep};
 
 use super::super::Rollouts;
 use super::{END_LIMIT, RETRY, exit_message};
 use crate::engine::{EngineError, ExitStatus};
 use crate::model::{GroupInstance, GroupInstanceState};
+use crate::route::Upstream;
 use crate::store::group_instances::{self, Move};
 use crate::store::{StoreError, apps};
 
@@ -76,10 +79,7 @@ impl Rollouts {
 
     /// Takes an instance out of the route table, before it is ended.
     pub(super) async fn leave_routing(&self, instance: &GroupInstance) -> Result<(), StoreError> {
-        self.note_gone(instance.id);
-        if let Some(app) = apps::by_id(self.0.store.pool(), instance.app_id).await?
-            && let Some(upstream) = self.0.table.retire(&app.name, instance.id)
-        {
+        if let Some(upstream) = self.retire(instance).await? {
             // Requests that are under way may end; new ones do not come any more.
             let _ended = tokio::time::timeout(self.0.settings.stop_grace, upstream.drained()).await;
             upstream.cut();
@@ -89,12 +89,19 @@ impl Rollouts {
 
     /// Takes an instance that has ended out of the route table.
     pub(super) async fn cut_routing(&self, instance: &GroupInstance) -> Result<(), StoreError> {
-        self.note_gone(instance.id);
-        if let Some(app) = apps::by_id(self.0.store.pool(), instance.app_id).await?
-            && let Some(upstream) = self.0.table.retire(&app.name, instance.id)
-        {
+        if let Some(upstream) = self.retire(instance).await? {
             upstream.cut();
         }
         Ok(())
+    }
+
+    /// What the router had of an instance; it gets no new requests from now on.
+    async fn retire(&self, instance: &GroupInstance) -> Result<Option<Arc<Upstream>>, StoreError> {
+        self.note_gone(instance.id);
+        let app = apps::by_id(self.0.store.pool(), instance.app_id).await?;
+        let listed = app.and_then(|app| self.0.table.retire(&app.name, instance.id));
+        // A publication may have left it out before.
+        let left = self.0.leaving.lock().expect("no panic while held").remove(&instance.id);
+        Ok(listed.or(left))
     }
 }

@@ -55,6 +55,8 @@ impl Rollouts {
         let mut events = self.0.engine.events(&self.managed_labels());
         loop {
             tokio::select! {
+                // That the engine ended is to be known before what ended with it is looked at.
+                biased;
                 () = self.0.stop.cancelled() => break,
                 event = events.next() => match event {
                     Some(Ok(_)) => next_pass = tokio::time::Instant::now(),
@@ -118,6 +120,10 @@ impl Rollouts {
                 if !live.contains(&instance.app_id) {
                     self.settle_aside(watch, vec![instance.id], Duration::ZERO);
                 }
+            } else if instance.state == State::Stopped {
+                if Self::runs(container) {
+                    self.adopt(instance).await?;
+                }
             } else if Self::runs(container) {
                 if let Some(container) = container {
                     self.look_after(watch, instance, container);
@@ -136,9 +142,9 @@ impl Rollouts {
         Ok(wait)
     }
 
-    /// Instances that run or that somebody has to bring on.
+    /// Instances that have, or may have, a container.
     async fn group_rows(&self) -> Result<Vec<GroupInstance>, StoreError> {
-        let states = [State::Running, State::Starting, State::Stopping, State::Terminating];
+        let states = [State::Running, State::Starting, State::Stopping, State::Stopped, State::Terminating];
         group_instances::find(&self.0.store, Of::States(&states)).await
     }
 
@@ -154,6 +160,19 @@ impl Rollouts {
             }
             ids
         });
+    }
+
+    /// A stopped instance whose container somebody started behind Slipway's back: it runs.
+    async fn adopt(&self, instance: &GroupInstance) -> anyhow::Result<()> {
+        // Looked up after the row was read: it may have been stopped since all containers were listed.
+        if Self::runs(self.container_of(instance.id).await?.as_ref())
+            && self.advance(instance.id, State::Stopped, Move::Run).await?
+        {
+            let text = format!("{}.{} was started behind Slipway's back", super::spec::PROCESS, instance.number);
+            self.0.logs.note(instance.app_id, "supervisor", &text);
+            self.0.groups.changed.notify_one();
+        }
+        Ok(())
     }
 
     /// A running instance: its output is collected, and once it answers it gets requests.

@@ -116,6 +116,10 @@ async fn groups_come_back_as_they_were_recorded(db: Database) {
     apps::set_owner(pool, app.id, bob.id).await.unwrap();
     assert!(process_groups::of_owner(pool, alice.id).await.unwrap().is_empty());
     assert_eq!(process_groups::of_owner(pool, bob.id).await.unwrap()[0].owner, bob.username);
+    let mut tx = db.store.begin().await.unwrap();
+    users::delete(&mut tx, alice.id).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(process_groups::by_id(pool, new.id).await.unwrap().is_some(), "it is the new owner's");
 }
 
 async fn an_instance_moves_on_from_the_states_that_are_named(db: Database) {

@@ -115,6 +115,17 @@ async fn an_engine_that_refuses_shows_in_the_instances() {
 }
 
 #[tokio::test]
+async fn a_container_that_somebody_started_is_running() {
+    let world = World::new().await;
+    let id = world.running("web", 1).await;
+    let one = world.detail(id).await.view.instances[0];
+    world.platform.stop_group(&world.user, id).await.unwrap();
+    world.until(id, GroupState::Stopped).await;
+    world.engine.start_container(&world.container(one).unwrap()).await.unwrap();
+    world.until(id, GroupState::Running).await;
+}
+
+#[tokio::test]
 async fn a_container_that_somebody_removed_is_made_again_by_the_next_start() {
     let world = World::new().await;
     let id = world.running("web", 1).await;
