@@ -15,7 +15,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::model::{BuilderKey, ChallengeChoice, Registration};
+use crate::model::{BuilderKey, ChallengeChoice, Registration, Size};
 
 pub use options::{ConfigError, Options, Origin};
 pub use settings::{DefaultValue, SETTINGS, Setting};
@@ -79,6 +79,8 @@ pub struct Config {
     pub https_addr: SocketAddr,
     /// A valid host name in lower case; an app answers at `APP.DOMAIN`.
     pub domain: String,
+    /// Base of the APIs' URLs as others reach them, without a slash at its end; `None` to go by the domain.
+    pub api_url: Option<String>,
     /// `unix:///path` or `tcp://host:port` of the container engine.
     pub docker_host: String,
     /// Who may register.
@@ -117,6 +119,8 @@ pub struct Config {
     pub stop_grace: Duration,
     /// Memory of an instance in bytes, unless the app's own limits say otherwise.
     pub instance_memory_bytes: i64,
+    /// Named sizes of containers, in ascending order; at least one.
+    pub sizes: Vec<Size>,
     /// Processes and threads of an instance.
     pub instance_pids: i64,
     /// Ports of this machine that containers of process groups are published on.

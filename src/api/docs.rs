@@ -12,7 +12,7 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_O
 use axum::response::IntoResponse;
 use serde_json::Value;
 
-use super::deis;
+use super::{deis, tutum};
 use html::{escape, prose};
 
 const STYLE: &str = include_str!("docs/page.css");
@@ -29,14 +29,39 @@ static PAGE: LazyLock<String> = LazyLock::new(|| render(&doors()));
 struct Door {
     /// What the anchors of the door begin with.
     id: &'static str,
-    /// Where the document itself is.
-    source: &'static str,
+    /// What it is called in the contents.
+    name: &'static str,
+    /// Where it is mounted.
+    mount: &'static str,
+    /// What requests carry in `Authorization`, for a shell.
+    credentials: &'static str,
+    /// What an error says, as HTML.
+    errors: &'static str,
     document: &'static Value,
 }
 
 /// The doors of this server, in the order of the page.
 fn doors() -> Vec<Door> {
-    vec![Door { id: "deis", source: "/v1/openapi.json", document: deis::document() }]
+    vec![
+        Door {
+            id: "deis",
+            name: "Deis",
+            mount: "/v1",
+            credentials: "token $TOKEN",
+            errors: "An error says what is wrong in <code>detail</code>, or, where fields of the request are wrong, under the \
+                     name of each.",
+            document: deis::document(),
+        },
+        Door {
+            id: "tutum",
+            name: "Tutum",
+            mount: "/api/v1",
+            credentials: "ApiKey $USERNAME:$APIKEY",
+            errors: "An error says what is wrong in <code>error</code>, and about which member of the request in \
+                     <code>field</code>.",
+            document: tutum::document(),
+        },
+    ]
 }
 
 /// `GET /docs`
@@ -58,7 +83,7 @@ fn render(doors: &[Door]) -> String {
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>Slipway API reference</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
          <a class=\"skip\" href=\"#main\">Skip to the reference</a>\n\
-         <nav aria-label=\"Contents\"><a class=\"brand\" href=\"#top\">Slipway <span>API reference</span></a>\n{contents}</nav>\n\
+         <nav aria-label=\"Contents\"><a class=\"brand\" href=\"#main\">Slipway <span>API reference</span></a>\n{contents}</nav>\n\
          <main id=\"main\">\n{chapters}</main>\n</body>\n</html>\n"
     )
 }
@@ -84,7 +109,7 @@ fn contents(door: &Door) -> String {
         format!(
             "<li><a href=\"#{}\"><span class=\"m {method}\">{method}</span> <span>{}</span></a></li>\n",
             operation::anchor(door.id, operation),
-            html::path(path.strip_prefix("/v1").unwrap_or(path)),
+            html::path(path.strip_prefix(door.mount).unwrap_or(path)),
         )
     };
     let group = |(tag, _): (&str, &str)| {
@@ -96,7 +121,11 @@ fn contents(door: &Door) -> String {
         )
     };
     let groups: String = tags(door.document).map(group).collect();
-    format!("{groups}<section><h2><a href=\"#{}-errors\">errors</a></h2></section>\n", door.id)
+    format!(
+        "<p class=\"door\"><a href=\"#{0}\">{1}</a></p>\n{groups}\
+         <section><h2><a href=\"#{0}-errors\">errors</a></h2></section>\n",
+        door.id, door.name
+    )
 }
 
 fn chapter(door: &Door) -> String {
@@ -115,12 +144,13 @@ fn chapter(door: &Door) -> String {
     };
     let nouns: String = tags(door.document).map(noun).collect();
     format!(
-        "<header id=\"top\">\n<h1>{}</h1>\n{}<p class=\"source\">Version {} · <a href=\"{}\">OpenAPI document</a></p>\n</header>\n\
-         {nouns}{}",
+        "<header id=\"{}\">\n<h1>{}</h1>\n{}<p class=\"source\">Version {} · <a href=\"{}/openapi.json\">OpenAPI document</a></p>\n\
+         </header>\n{nouns}{}",
+        door.id,
         escape(&text(&info["title"])),
         prose(&text(&info["description"])),
         escape(&text(&info["version"])),
-        door.source,
+        door.mount,
         errors(door),
     )
 }
@@ -141,9 +171,8 @@ fn errors(door: &Door) -> String {
     };
     let rows: String = rows.into_iter().map(row).collect();
     format!(
-        "<section class=\"noun\" id=\"{}-errors\">\n<h2>errors</h2>\n<p class=\"lead\">An error says what is wrong in \
-         <code>detail</code>, or, where fields of the request are wrong, under the name of each.</p>\n{rows}</section>\n",
-        door.id
+        "<section class=\"noun\" id=\"{}-errors\">\n<h2>errors</h2>\n<p class=\"lead\">{}</p>\n{rows}</section>\n",
+        door.id, door.errors
     )
 }
 
@@ -174,7 +203,7 @@ mod tests {
         for link in page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
             match link.strip_prefix('#') {
                 Some(id) => assert!(page.contains(&format!("id=\"{id}\"")), "#{id} leads nowhere"),
-                None => assert!(link.starts_with("/v1/"), "{link}"),
+                None => assert!(link.ends_with("/v1/openapi.json"), "{link}"),
             }
         }
     }

@@ -4,12 +4,17 @@
 //! answers with a redirect: the clients that we serve do not follow one.
 
 mod access_log;
+mod body;
 mod client;
 pub mod deis;
 mod docs;
+mod email;
 mod limits;
 mod monitoring;
+mod openapi;
+mod routes;
 mod serve;
+pub mod tutum;
 
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{StatusCode, Uri};
@@ -41,7 +46,8 @@ fn doors(platform: Platform) -> Router {
     Router::new()
         .merge(monitoring::health(platform.clone())) // monitoring: this process serves, and can work
         .route("/docs", get(docs::page)) // the reference of all doors, for people
-        .nest("/v1", deis::router(platform)) // the deis client
+        .nest("/v1", deis::router(platform.clone())) // the deis client
+        .nest("/api/v1", tutum::router(platform)) // the tutum client and its SDK
         .fallback(unknown)
 }
 

@@ -8,6 +8,7 @@ use clap::Subcommand;
 
 use crate::config::Options;
 use crate::model::Username;
+use crate::platform::api_keys::create_api_key;
 use crate::platform::users::{NewAccount, create_account, reset_password};
 use crate::server;
 use crate::store::random_hex;
@@ -30,6 +31,13 @@ pub enum UserCommand {
     },
     /// Give an account a new password, read or made up likewise.
     ResetPassword {
+        /// Login name.
+        name: Username,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// Print a new key for the API under /api/v1. Earlier keys stay good, up to 20 in all.
+    ApiKey {
         /// Login name.
         name: Username,
         #[command(flatten)]
@@ -61,6 +69,11 @@ pub async fn run(command: UserCommand) -> Result<ExitCode> {
             let password = password()?;
             reset_password(&store, &name, password.text).await?;
             println!("{name} has a new password{}", password.note);
+            store.close().await;
+        }
+        UserCommand::ApiKey { name, options } => {
+            let store = server::open_store(&options.load()?).await?;
+            println!("{}", create_api_key(&store, &name).await?);
             store.close().await;
         }
     }

@@ -281,6 +281,7 @@ impl Given {
             http_addr: self.get("http-addr", parse::address)?,
             https_addr: self.get("https-addr", parse::address)?,
             domain: self.get("domain", parse::domain)?,
+            api_url: self.maybe("api-url", parse::base_url)?,
             docker_host: self.get("docker-host", parse::docker_host)?,
             registration: self.get("registration", parse::registration)?,
             builder_key: self.maybe("builder-key", parse::builder_key)?,
@@ -304,6 +305,7 @@ impl Given {
             stop_grace: self.get("stop-grace", parse::duration(no_time))?,
             // Below 6 MiB the engine refuses.
             instance_memory_bytes: self.signed_size("instance-memory", 6 << 20)?.expect("it has a fixed default"),
+            sizes: self.get("sizes", parse::sizes)?,
             instance_pids: self.get("instance-pids", pids())?,
             port_range: self.get("port-range", parse::port_range)?,
             run_timeout: self.get("run-timeout", parse::duration(second))?,

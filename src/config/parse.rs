@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{BuilderKey, DatabaseUrl, Registration};
-use crate::model::{BUILDER_KEY_MIN, ChallengeChoice};
+use crate::model::{BUILDER_KEY_MIN, ChallengeChoice, Size};
 
 /// What is wrong with a value.
 type Problem = String;
@@ -100,6 +100,50 @@ pub(super) fn https_url(text: &str) -> Result<String, Problem> {
 
 pub(super) fn challenge(text: &str) -> Result<ChallengeChoice, Problem> {
     text.parse().map_err(|_| "is not one of any, http-01, tls-alpn-01".to_owned())
+}
+
+/// The base of URLs: `http://` or `https://`, a host, maybe a port. A slash at its end is dropped.
+pub(super) fn base_url(text: &str) -> Result<String, Problem> {
+    let base = text.strip_suffix('/').unwrap_or(text);
+    let is_base = base.parse::<http::Uri>().is_ok_and(|url| {
+        matches!(url.scheme_str(), Some("http" | "https"))
+            && url.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+            && !base.split('/').nth(2).unwrap_or_default().is_empty()
+            && base.matches('/').count() == 2
+            && !base.contains(['?', '#'])
+    });
+    if is_base { Ok(base.to_owned()) } else { Err("is not like http://HOST or https://HOST:PORT".to_owned()) }
+}
+
+/// Named sizes in ascending order, `NAME=MEMORY:CPU-WEIGHT` with blanks between them.
+pub(super) fn sizes(text: &str) -> Result<Vec<Size>, Problem> {
+    let mut sizes: Vec<Size> = Vec::new();
+    for part in text.split_whitespace() {
+        let size = one_size(part)?;
+        if sizes.iter().any(|known| known.name == size.name) {
+            return Err(format!("names the size {} twice", size.name));
+        }
+        if sizes.last().is_some_and(|last| last.memory_bytes > size.memory_bytes) {
+            return Err(format!("is not in ascending order: {} has less memory than the one before it", size.name));
+        }
+        sizes.push(size);
+    }
+    if sizes.is_empty() { Err("has no size in it".to_owned()) } else { Ok(sizes) }
+}
+
+fn one_size(text: &str) -> Result<Size, Problem> {
+    let form = || format!("has '{text}' in it, which is not NAME=MEMORY:CPU-WEIGHT");
+    let (name, limits) = text.split_once('=').ok_or_else(form)?;
+    let (memory, shares) = limits.split_once(':').ok_or_else(form)?;
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(form());
+    }
+    // Below 6 MiB the engine refuses; the weights are the kernel's bounds of cpu.shares.
+    let memory =
+        size(6 << 20)(memory).map_err(|problem| format!("has the memory '{memory}' in it, which {problem}"))?;
+    let shares =
+        number(2..=262_144)(shares).map_err(|problem| format!("has the weight '{shares}' in it, which {problem}"))?;
+    Ok(Size { name: name.to_owned(), memory_bytes: i64::try_from(memory).ok(), cpu_shares: Some(shares) })
 }
 
 /// The secret of a builder.

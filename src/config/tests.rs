@@ -49,6 +49,10 @@ fn nothing_given_yields_the_documented_defaults() {
     assert_eq!((config.build_cpu_shares, config.build_pids), (512, 4096));
     assert_eq!((config.instance_memory_bytes, config.instance_pids), (512 << 20, 1024));
     assert_eq!(config.port_range, 49_153..=65_535);
+    let sizes: Vec<_> = config.sizes.iter().map(|size| (size.name.as_str(), size.cpu_shares)).collect();
+    assert_eq!(sizes, [("XS", 256), ("S", 512), ("M", 1024), ("L", 2048), ("XL", 4096)].map(|(n, c)| (n, Some(c))));
+    assert!(config.sizes.iter().all(|size| size.memory_bytes == size.cpu_shares.map(|shares| shares << 20)));
+    assert_eq!(config.api_url, None);
     let times =
         [config.build_timeout, config.boot_timeout, config.drain_timeout, config.stop_grace, config.run_timeout];
     assert_eq!(times, [900, 60, 30, 10, 1200].map(Duration::from_secs));

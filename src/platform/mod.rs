@@ -5,6 +5,7 @@
 
 mod access;
 mod accounts;
+pub mod api_keys;
 mod apps;
 mod builds;
 mod callers;
@@ -46,7 +47,7 @@ use crate::build::Builder;
 use crate::engine::Engine;
 use crate::git::Repositories;
 use crate::logs::{LogDrains, LogStore};
-use crate::model::{BuilderKey, Registration};
+use crate::model::{BuilderKey, Registration, Size};
 use crate::rollout::Rollouts;
 use crate::store::{Store, StoreError};
 
@@ -83,6 +84,10 @@ pub struct PlatformSettings {
     pub server_id: String,
     /// Apps answer at `NAME.DOMAIN`.
     pub domain: String,
+    /// Base of the APIs' URLs as others reach them, without a slash at its end.
+    pub api_url: String,
+    /// Named sizes of containers, in ascending order; at least one.
+    pub sizes: Vec<Size>,
     /// Who may make accounts.
     pub registration: Registration,
     /// The secret of an operator's own builder, if there is one.

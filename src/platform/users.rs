@@ -46,14 +46,31 @@ impl Platform {
     /// Checks a password and yields the account's token: the same at every login, as Deis clients expect.
     ///
     /// # Errors
-    /// [`Error::WrongCredentials`] alike for an unknown name and a wrong password, in the same time; [`Error::Disabled`];
-    /// [`Error::Throttled`] after too many wrong ones for this name or from this address, whatever the password now.
+    /// Those of [`Platform::check_password`].
     pub async fn log_in(&self, username: &str, password: &str, from: Option<IpAddr>) -> Result<String, Error> {
         let store = &self.0.store;
-        let attempt = self.0.throttle.begin(username, from).map_err(Error::Throttled)?;
         let user = users::by_name(store.pool(), username).await?;
+        let user = self.check_password(username, user, password, from).await?;
+        Ok(users::log_in(store.pool(), store.sealer(), user.id).await?)
+    }
+
+    /// Whether this is the password of `user`, the account that somebody at `from` called `name`.
+    ///
+    /// # Errors
+    /// [`Error::WrongCredentials`] alike for no account and a wrong password, in the same time; [`Error::Disabled`];
+    /// [`Error::Throttled`] after too many wrong ones for this name or from this address, whatever the password now.
+    pub(super) async fn check_password(
+        &self,
+        name: &str,
+        user: Option<User>,
+        password: &str,
+        from: Option<IpAddr>,
+    ) -> Result<User, Error> {
+        // One count for an account, whatever it was called by.
+        let account = user.as_ref().map_or(name, |user| user.username.as_str());
+        let attempt = self.0.throttle.begin(account, from).map_err(Error::Throttled)?;
         let hash = match &user {
-            Some(user) => users::password_hash(store.pool(), user.id).await?,
+            Some(user) => users::password_hash(self.0.store.pool(), user.id).await?,
             None => String::new(),
         };
         let is_right = verify(password.to_owned(), hash).await?;
@@ -62,10 +79,7 @@ impl Platform {
             return Err(Error::WrongCredentials);
         };
         attempt.succeeded();
-        if !user.is_active {
-            return Err(Error::Disabled);
-        }
-        Ok(users::log_in(store.pool(), store.sealer(), user.id).await?)
+        if user.is_active { Ok(user) } else { Err(Error::Disabled) }
     }
 
     /// Whose token this is.

@@ -85,6 +85,8 @@ pub(super) async fn compose(
         settings: PlatformSettings {
             server_id,
             domain: config.domain.clone(),
+            api_url: config.api_url.clone().unwrap_or_else(|| format!("http://slipway.{}{url_suffix}", config.domain)),
+            sizes: config.sizes.clone(),
             registration: config.registration,
             builder_key: config.builder_key.clone(),
             max_push_bytes: config.max_push_bytes,

@@ -3,6 +3,7 @@
 //! Functions take an executor, so that each serves the pool and a transaction; `platform` and the stages decide where a
 //! transaction begins and ends. Nothing waits for anything but the database inside one.
 
+pub mod api_keys;
 pub mod apps;
 pub mod automatic_certificates;
 pub mod build_records;

@@ -1,6 +1,7 @@
 //! The store suite: every test body runs on SQLite and on PostgreSQL, each time with a database of its own.
 
 mod databases;
+mod of_api_keys;
 mod of_apps;
 mod of_automatic_certificates;
 mod of_build_records;

@@ -24,7 +24,7 @@ pub struct NewUser {
     pub is_superuser: bool,
 }
 
-fn user(row: &AnyRow) -> Result<User, StoreError> {
+pub(super) fn user(row: &AnyRow) -> Result<User, StoreError> {
     Ok(User {
         id: parsed(row, "id")?,
         number: integer(row, "number")?,
@@ -91,6 +91,15 @@ async fn lock_registration(tx: &mut Transaction) -> Result<(), StoreError> {
 pub async fn by_name<'c>(executor: impl AnyExecutor<'c>, name: &str) -> Result<Option<User>, StoreError> {
     let row = sqlx::query("SELECT * FROM users WHERE username = $1").bind(name).fetch_optional(executor).await?;
     row.as_ref().map(user).transpose()
+}
+
+/// The account with that e-mail address, if it is one account's only: nobody has to prove that an address is theirs.
+pub async fn by_email<'c>(executor: impl AnyExecutor<'c>, email: &str) -> Result<Option<User>, StoreError> {
+    let rows = sqlx::query("SELECT * FROM users WHERE email = $1 LIMIT 2").bind(email).fetch_all(executor).await?;
+    match rows.as_slice() {
+        [row] => user(row).map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// The account of that id.

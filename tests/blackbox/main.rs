@@ -38,3 +38,4 @@ mod strategies;
 mod supervision;
 mod support;
 mod takeover;
+mod tutum;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::support::{Answer, KeyKind, Options, Running, Slipway, User, prepared};
+use crate::support::{Answer, KeyKind, Options, Running, Slipway, Tutum, User, prepared};
 
 /// Longest time that one run may take; on an idle machine the longest takes about two minutes.
 const LIMIT: Duration = Duration::from_secs(900);
@@ -17,15 +17,17 @@ const LIMIT: Duration = Duration::from_secs(900);
 const BUILDER_KEY: &str = "a-long-random-text";
 
 #[tokio::test]
-async fn the_description_is_valid_openapi() {
+async fn the_descriptions_are_valid_openapi() {
     let server = Slipway::start().await;
-    let request = server.http().get(document(&server));
-    let document = Answer::to(request, "GET /v1/openapi.json").await.expect("the server answers").expect(200);
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let file = folder.path().join("openapi.json");
-    std::fs::write(&file, &document.text).expect("a fresh folder can be written to");
-    let validator = Running::start(Command::new(program("openapi-spec-validator")).arg(&file));
-    validator.finish().await.succeeded().says(&["OK"]);
+    for path in ["/v1/openapi.json", "/api/v1/openapi.json"] {
+        let request = server.http().get(format!("http://{}{path}", server.addresses().api));
+        let document = Answer::to(request, path).await.expect("the server answers").expect(200);
+        let file = folder.path().join("openapi.json");
+        std::fs::write(&file, &document.text).expect("a fresh folder can be written to");
+        let validator = Running::start(Command::new(program("openapi-spec-validator")).arg(&file));
+        validator.finish().await.succeeded().says(&["OK"]);
+    }
 }
 
 #[tokio::test]
@@ -55,6 +57,29 @@ async fn the_api_is_as_it_is_described() {
     run(&admin, &["--include-path-regex", of_administrators]).await.succeeded();
     run(&leaver, &["--include-path", last[0], "--include-path", last[1]]).await.succeeded();
     owner.get("/apps/hello").await.expect(200);
+}
+
+#[tokio::test]
+async fn the_tutum_api_is_as_it_is_described() {
+    let server = Slipway::start().await;
+    let owner = server.owner().await;
+    let bob = Tutum::of(&owner).await;
+    let image = server.foreign_image("docker-web").await;
+    let made = bob.running(&image, "hello", json!({})).await;
+    let uuid = |value: &Value| value["uuid"].as_str().expect("a uuid").to_owned();
+    let container = uuid(&bob.containers(&made).await[0]);
+    let document = format!("http://{}/api/v1/openapi.json", server.addresses().api);
+    let mut command = Command::new(program("schemathesis"));
+    command.args(["--config-file", "schemathesis.toml", "run", "--checks", "all", "--no-color"]);
+    command.args(["--exclude-path", "/api/v1/auth/"]);
+    command.args(["--header", &format!("Authorization: ApiKey {}:{}", bob.name, bob.key)]).arg(document);
+    command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/blackbox/openapi"));
+    command.env("SLIPWAY_IMAGE", &image).env("SLIPWAY_BUILD", "").env("SLIPWAY_PASSWORD", &owner.password);
+    command.env("SLIPWAY_APPLICATION", uuid(&made)).env("SLIPWAY_CONTAINER", container);
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("NO_PROXY", "*");
+    let running = Running::start(&mut command).called("schemathesis at the Tutum door".to_owned());
+    running.finish_within(LIMIT).await.succeeded();
+    bob.get("/application/").await.expect(200);
 }
 
 /// The apps that `openapi/hooks.py` leads requests to; yields their image and the build of the running one.

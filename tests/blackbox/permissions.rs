@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, KeyKind, Options, Repo, Slipway, User};
+use crate::support::{Answer, KeyKind, Options, Repo, Slipway, Tutum, User, uri};
 
 /// The callers of the table, in the order of its columns.
 const CALLERS: [&str; 5] = ["anonymous", "stranger", "collaborator", "owner", "administrator"];
@@ -20,6 +20,8 @@ const SHARED: fn(u16) -> [u16; 5] = |status| [401, 403, status, status, status];
 const OWNER: fn(u16) -> [u16; 5] = |status| [401, 403, 403, status, status];
 /// Administrators.
 const ADMIN: fn(u16) -> [u16; 5] = |status| [401, 403, 403, 403, status];
+/// Whose application it is; for everybody else it is not there (Tutum, spec §2.7).
+const OWN: fn(u16) -> [u16; 5] = |status| [401, 404, 404, status, 404];
 /// Nobody with a token: the operator's own builder.
 const BUILDER: [u16; 5] = [401, 403, 403, 403, 403];
 
@@ -119,6 +121,38 @@ fn table() -> Vec<Row> {
     ]
 }
 
+/// The Tutum door. The application has no containers any more, and the container has ended.
+fn tutum_table() -> Vec<Row> {
+    let none = || json!({});
+    let number = || json!({ "target_num_containers": "many" });
+    vec![
+        get("/api/v1/openapi.json", ANYBODY(200)),
+        get("/api/v1/auth/", ANYBODY(401)),
+        post("/api/v1/register/", none(), ANYBODY(400)),
+        get("/api/v1/application/", USERS(200)),
+        post("/api/v1/application/", none(), USERS(400)),
+        get("/api/v1/application/{application}/", OWN(200)),
+        patch("/api/v1/application/{application}/", number(), OWN(400)),
+        post("/api/v1/application/{application}/start/", none(), OWN(400)),
+        post("/api/v1/application/{application}/stop/", none(), OWN(400)),
+        post("/api/v1/application/{application}/redeploy/", json!({ "tag": 5 }), OWN(400)),
+        get("/api/v1/application/{application}/logs/", OWN(200)),
+        get("/api/v1/container/", USERS(200)),
+        get("/api/v1/container/{container}/", OWN(200)),
+        delete("/api/v1/container/{container}/", OWN(400)),
+        post("/api/v1/container/{container}/start/", none(), OWN(400)),
+        post("/api/v1/container/{container}/stop/", none(), OWN(400)),
+        post("/api/v1/container/{container}/redeploy/", none(), OWN(400)),
+        get("/api/v1/container/{container}/logs/", OWN(200)),
+        get("/api/v1/role/", USERS(200)),
+        get("/api/v1/role/{scope}/", USERS(200)),
+        get("/api/v1/image/", USERS(200)),
+        get("/api/v1/registry/", USERS(200)),
+        // Here the owner is heard.
+        delete("/api/v1/application/{application}/", OWN(202)),
+    ]
+}
+
 /// The path for an app that was never deployed to, and for things that do not exist.
 fn filled(path: &str, app: &str) -> String {
     let values = [
@@ -137,10 +171,10 @@ fn filled(path: &str, app: &str) -> String {
     path
 }
 
-async fn ask(server: &Slipway, token: &str, row: &Row, app: &str) -> Answer {
-    let path = filled(row.path, app);
+/// `credentials` are what follows `Authorization:`, or nothing.
+async fn ask(server: &Slipway, credentials: &str, row: &Row, path: &str) -> Answer {
     let request = server.http().request(row.method.clone(), format!("http://{}{path}", server.addresses().api));
-    let request = if token.is_empty() { request } else { request.header("Authorization", format!("token {token}")) };
+    let request = if credentials.is_empty() { request } else { request.header("Authorization", credentials) };
     let request = if row.body.is_null() { request } else { request.json(&row.body) };
     Answer::to(request, format!("{} {path}", row.method)).await.unwrap_or_else(|error| panic!("{error}"))
 }
@@ -162,15 +196,18 @@ async fn every_endpoint_asks_who_is_calling() {
     let document = owner.get("/openapi.json").await.expect(200).json();
     assert_eq!(listed(&table), described(&document), "a row for each endpoint, and no other");
 
-    let tokens = ["", &stranger.token, &friend.token, &owner.token, &admin.token];
+    let users = [&stranger, &friend, &owner, &admin];
+    let tokens: Vec<String> = users.iter().map(|user| format!("token {}", user.token)).collect();
     for row in &table {
-        for ((caller, token), expect) in CALLERS.iter().zip(tokens).zip(row.expect) {
+        for ((caller, token), expect) in
+            CALLERS.iter().zip([""].into_iter().chain(tokens.iter().map(String::as_str))).zip(row.expect)
+        {
             let mut name = app.name.clone();
             if row.method == Method::DELETE && row.path == "/v1/apps/{app}" {
                 name = owner.create("victim").await.name;
                 share(&name).await;
             }
-            let answer = ask(&server, token, row, &name).await;
+            let answer = ask(&server, token, row, &filled(row.path, &name)).await;
             assert_eq!(answer.status, expect, "{caller}: {} {}: {}", row.method, row.path, answer.text);
             if matches!(expect, 401 | 403) {
                 assert!(answer.json()["detail"].is_string(), "{caller}: {}", answer.text);
@@ -179,8 +216,50 @@ async fn every_endpoint_asks_who_is_calling() {
     }
 }
 
+#[tokio::test]
+async fn every_endpoint_of_the_tutum_door_asks_who_is_calling() {
+    let server = Slipway::start().await;
+    let admin = server.admin().await;
+    let person = async |name: &str| User::register(&server, name, KeyKind::Ed25519).await;
+    let (owner, friend, stranger) = (person("owner").await, person("friend").await, person("stranger").await);
+    let mut keys = Vec::new();
+    for user in [&stranger, &friend, &owner, &admin] {
+        let Tutum { name, key, .. } = Tutum::of(user).await;
+        keys.push(format!("ApiKey {name}:{key}"));
+    }
+    // Nothing listens where the image is said to be, so that nothing ever runs.
+    let bob = Tutum::of(&owner).await;
+    let application = bob.create(&json!({ "image": "127.0.0.1:1/nothing", "name": "shared" })).await;
+    bob.until(uri(&application), "Stopped").await;
+    owner.post("/apps/shared/perms", &json!({ "username": "friend" })).await.expect(201);
+    let container = bob.containers(&application).await.remove(0);
+    bob.delete(uri(&container)).await.expect(202);
+    bob.until(uri(&container), "Terminated").await;
+    bob.until(uri(&application), "Not running").await;
+
+    let table = tutum_table();
+    let document = bob.fetch("/openapi.json").await;
+    assert_eq!(listed(&table), described(&document), "a row for each endpoint, and no other");
+    for row in &table {
+        let uuid = |object: &Value| object["uuid"].as_str().expect("a uuid").to_owned();
+        let path = row.path.replace("{application}", &uuid(&application)).replace("{container}", &uuid(&container));
+        let path = path.replace("{scope}", "global");
+        let callers = [""].into_iter().chain(keys.iter().map(String::as_str));
+        for ((caller, key), expect) in CALLERS.iter().zip(callers).zip(row.expect) {
+            let answer = ask(&server, key, row, &path).await;
+            assert_eq!(answer.status, expect, "{caller}: {} {}: {}", row.method, row.path, answer.text);
+            if expect >= 400 {
+                let body = answer.json();
+                assert!(body["error"].is_string() || body["register"].is_object(), "{caller}: {}", answer.text);
+            }
+        }
+    }
+    bob.until(uri(&application), "Terminated").await;
+}
+
 fn listed(table: &[Row]) -> BTreeSet<String> {
-    table.iter().map(|row| format!("{} {}", row.method, row.path)).collect()
+    let described = |path: &str| path.replace("{application}", "{uuid}").replace("{container}", "{uuid}");
+    table.iter().map(|row| format!("{} {}", row.method, described(row.path))).collect()
 }
 
 fn described(document: &Value) -> BTreeSet<String> {

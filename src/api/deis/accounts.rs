@@ -10,13 +10,12 @@ use super::error::Error;
 use super::openapi::fields::{USERNAME, body, flag, text};
 use super::wire;
 use crate::api::client::ClientAddress;
+use crate::api::email::{EMAIL_MAX, is_email};
 use crate::model::{USERNAME_MAX, Username};
 use crate::platform::{self, NewAccount, Platform};
 
 /// Longest first or last name (Django's user model).
 const NAME_MAX: usize = 30;
-/// Longest e-mail address (RFC 5321 §4.5.3.1).
-const EMAIL_MAX: usize = 254;
 /// What [`email`] takes, but for hosts with letters outside of ASCII.
 const EMAIL: &str = r"^$|^[^\s\u0000-\u0020\u007F-\u00A0@]+@(localhost|LABEL(\.LABEL)+)$";
 const LABEL: &str = "[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?";
@@ -197,39 +196,6 @@ fn username(fields: &Fields) -> Result<Username, Problem> {
 /// Optional, as in Deis 1.0; the clients always send it, maybe empty.
 fn email(fields: &Fields) -> Result<String, Problem> {
     let text = fields.optional("email", EMAIL_MAX)?.unwrap_or_default();
-    let is_valid =
-        text.is_empty() || text.rsplit_once('@').is_some_and(|(local, host)| is_local(local) && is_host(host));
+    let is_valid = text.is_empty() || is_email(&text);
     if is_valid { Ok(text) } else { Err(Problem::new("email", "Enter a valid email address.")) }
-}
-
-fn is_local(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '@')
-}
-
-fn is_host(text: &str) -> bool {
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.chars().all(|c| c.is_alphanumeric() || c == '-')
-    };
-    text == "localhost" || (text.contains('.') && text.split('.').all(is_label))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses() {
-        for good in ["a@example.com", "a+b@x-y.example.co", "é@exämple.de", "a@localhost"] {
-            let (local, host) = good.rsplit_once('@').unwrap();
-            assert!(is_local(local) && is_host(host), "{good}");
-        }
-        for bad in ["@example.com", "a b@example.com", "a@b@example.com", "a@example", "a@-x.com", "a@x..com", "a@.com"]
-        {
-            let (local, host) = bad.rsplit_once('@').unwrap();
-            assert!(!(is_local(local) && is_host(host)), "{bad}");
-        }
-    }
 }

@@ -1,19 +1,12 @@
 //! The one reader of request bodies: JSON, URL-encoded or multipart, as named fields (spec §1.2).
 
-use std::time::Duration;
-
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Multipart, Request};
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
 use serde_json::{Map, Number, Value};
-use tokio::time::timeout;
 
 use super::error::{Error, FieldErrors};
-
-/// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+use crate::api::body::{self, Unread};
 
 /// One more than the greatest number that fits in 64 bits.
 const MAX_DIGITS: f64 = 18_446_744_073_709_551_616.0;
@@ -141,10 +134,10 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
         let content_type = request.headers().get(CONTENT_TYPE).cloned();
-        let bytes = timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await.map_err(|_| Error::TooSlow)?;
-        let bytes = bytes.map_err(|rejection| match rejection.into_response().status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Error::TooLarge,
-            _ => Error::Unparsable("The request body ended before its time.".to_owned()),
+        let bytes = body::read(request, state).await.map_err(|unread| match unread {
+            Unread::TooSlow => Error::TooSlow,
+            Unread::TooLarge => Error::TooLarge,
+            Unread::CutShort => Error::Unparsable("The request body ended before its time.".to_owned()),
         })?;
         if bytes.is_empty() {
             return Ok(Self::default());

@@ -35,14 +35,14 @@ mod wire;
 
 use axum::Router;
 
+use crate::api::routes::Routes;
 use crate::platform::Platform;
-use routes::Routes;
 
 pub(super) use openapi::document;
 
 /// The door, to be mounted at `/v1`.
 pub fn router(platform: Platform) -> Router {
-    endpoints().finish(&platform)
+    routes::finish(endpoints(), &platform)
 }
 
 /// Every endpoint, with the client's command beside it. Each is documented at its handler.

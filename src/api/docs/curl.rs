@@ -5,8 +5,8 @@ use serde_json::Value;
 /// Longest body that is given on one line.
 const LINE_MAX: usize = 60;
 
-/// What one types for this operation, with the example's values.
-pub(super) fn command(method: &str, path: &str, operation: &Value, parameters: &[&Value]) -> String {
+/// What one types for this operation, with the example's values and the door's usual credentials.
+pub(super) fn command(method: &str, path: &str, operation: &Value, parameters: &[&Value], credentials: &str) -> String {
     let mut address = path.to_owned();
     for parameter in parameters.iter().filter(|parameter| parameter["in"] == "path") {
         let name = parameter["name"].as_str().unwrap_or_default();
@@ -23,7 +23,8 @@ pub(super) fn command(method: &str, path: &str, operation: &Value, parameters: &
     match scheme.map(String::as_str) {
         _ if is_public => {}
         Some("builder") => lines.push("-H \"X-Deis-Builder-Auth: $BUILDER_KEY\"".to_owned()),
-        _ => lines.push("-H \"Authorization: token $TOKEN\"".to_owned()),
+        Some("password") => lines.push("-u \"$USERNAME:$PASSWORD\"".to_owned()),
+        _ => lines.push(format!("-H \"Authorization: {credentials}\"")),
     }
     let example = &operation["requestBody"]["content"]["application/json"]["example"];
     if !example.is_null() {
@@ -75,7 +76,7 @@ mod tests {
         let body = json!({"requestBody": {"content": {"application/json": {"example": {"a": "it's", "b": [1, 2]}}}}});
         let text = "curl -X POST \"$CONTROLLER/apps/it%27s\" \\\n  -H \"Authorization: token $TOKEN\" \\\n  \
                     -H \"Content-Type: application/json\" \\\n  -d '{\"a\": \"it'\\''s\", \"b\": [1, 2]}'";
-        assert_eq!(command("post", "/apps/{app}", &body, &[&app]), text);
-        assert_eq!(command("get", "/x", &json!({"security": []}), &[]), "curl \"$CONTROLLER/x\"");
+        assert_eq!(command("post", "/apps/{app}", &body, &[&app], "token $TOKEN"), text);
+        assert_eq!(command("get", "/x", &json!({"security": []}), &[], "token $TOKEN"), "curl \"$CONTROLLER/x\"");
     }
 }

@@ -33,12 +33,12 @@ pub(super) fn section(door: &Door, method: &str, path: &str, operation: &Value) 
          <h4>Request</h4>\n{}{}</section>\n",
         escape(text("summary")),
         html::path(path),
-        command(text("x-deis-command")),
+        command(text("x-client-command")),
         escape(text("x-callers")),
         prose(text("description")),
         parameters_table(document, &parameters),
         body(document, operation),
-        html::code(&curl::command(method, path, operation, &parameters)),
+        html::code(&curl::command(method, path, operation, &parameters, door.credentials)),
         answers(door, operation),
     )
 }
@@ -143,9 +143,10 @@ fn answer(document: &Value, status: &str, response: &Value) -> String {
     };
     let media = if media == "application/json" { String::new() } else { format!(" <code>{}</code>", escape(media)) };
     let schema = resolve(document, &content["schema"]);
-    let entry = resolve(document, &schema["properties"]["results"]["items"]);
-    let fields = fields(document, if entry.is_object() { entry } else { schema })
-        .replace(" <span class=\"required\">required</span>", "");
+    // What lists are made of is more telling than that they are lists.
+    let entries = ["results", "objects"].map(|name| resolve(document, &schema["properties"][name]["items"]));
+    let entry = entries.into_iter().find(|entry| entry.is_object());
+    let fields = fields(document, entry.unwrap_or(schema)).replace(" <span class=\"required\">required</span>", "");
     let details = match fields.is_empty() {
         true => String::new(),
         false => format!("<details><summary>Fields</summary>\n<table>\n{fields}</table>\n</details>\n"),

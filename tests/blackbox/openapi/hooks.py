@@ -26,6 +26,9 @@ LIMIT = 4
 LOCAL_IMAGE = os.environ["SLIPWAY_IMAGE"]
 # Refuses connections at once: nothing may be pulled from elsewhere.
 NO_IMAGE = "localhost:1/nowhere:1"
+# An application that runs, and its container. Nothing ends them, so that they are there for every request.
+APPLICATION, CONTAINER = os.environ.get("SLIPWAY_APPLICATION"), os.environ.get("SLIPWAY_CONTAINER")
+ENDS = ("DELETE", "stop/", "redeploy/")
 CREDENTIALS = {"username": "owner", "password": os.environ["SLIPWAY_PASSWORD"]}
 
 seen = Counter()
@@ -48,6 +51,9 @@ def before_call(context, case, kwargs):
     if meta is None:
         return
     is_valid = meta.generation.mode.is_positive
+    if "/api/v1/" in label:
+        lead_at_tutum(case, label, is_valid)
+        return
     if is_valid and isinstance(case.body, dict):
         if case.media_type == "multipart/form-data":
             # It writes control characters into the headers of parts, where RFC 7578 has them encoded.
@@ -72,6 +78,24 @@ def before_call(context, case, kwargs):
         case.body = dict(CREDENTIALS)
     if "uuid" in case.path_parameters and is_valid and is_within_limit(f"uuid of {label}"):
         case.path_parameters["uuid"] = os.environ["SLIPWAY_BUILD"]
+
+
+def lead_at_tutum(case, label, is_valid):
+    if not is_valid:
+        return
+    if label == "POST /api/v1/application/" and isinstance(case.body, dict):
+        # One container at most, of an image that is there or of one that is quickly known not to be.
+        case.body.pop("image_tag", None)
+        case.body["image"] = LOCAL_IMAGE if is_within_limit(label) else NO_IMAGE
+        case.body["target_num_containers"] = 1
+        for member in ("linked_to_application", "container_ports", "web_public_dns"):
+            case.body.pop(member, None)
+    if label == "PATCH /api/v1/application/{uuid}/" and isinstance(case.body, dict):
+        case.body.pop("web_public_dns", None)
+        if case.body.get("target_num_containers") is not None:
+            case.body["target_num_containers"] = 1
+    if "uuid" in case.path_parameters and not any(word in label for word in ENDS) and case.meta.phase.name != "stateful":
+        case.path_parameters["uuid"] = CONTAINER if "/container/" in label else APPLICATION
 
 
 def is_within_limit(what):

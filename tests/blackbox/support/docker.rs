@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::pin::pin;
 
 use bollard::errors::Error;
+use bollard::exec::{CreateExecOptions, StartExecResults};
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, NetworkingConfig, VolumeCreateRequest,
 };
@@ -170,6 +171,21 @@ impl Docker {
                 Err(error.to_string())
             }
         }
+    }
+
+    /// `docker exec`; yields what it wrote to both outputs.
+    pub async fn exec(&self, container: &str, command: &[&str]) -> String {
+        let options = CreateExecOptions {
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            cmd: Some(command.iter().map(|word| (*word).to_owned()).collect()),
+            ..CreateExecOptions::default()
+        };
+        let made = self.client.create_exec(container, options).await.expect("the engine takes a command");
+        let started = self.client.start_exec(&made.id, None).await.expect("it starts");
+        let StartExecResults::Attached { output, .. } = started else { panic!("it was started attached") };
+        let lines: Vec<_> = output.try_collect().await.expect("the engine tells what it says");
+        lines.iter().map(ToString::to_string).collect()
     }
 
     /// Builds an image from a sample app by the engine alone, as if it came from elsewhere.

@@ -22,7 +22,7 @@ pub async fn is_settled(database: &Database, docker: &Docker, server: &str, limi
             .texts("SELECT process || '.' || number || ' ' || state FROM instances WHERE state <> 'live'")
             .await?;
         none("instances are neither wanted nor gone", &moving)?;
-        let known = database.texts("SELECT id FROM instances").await?;
+        let known = database.texts("SELECT id FROM instances UNION SELECT id FROM group_instances").await?;
         let containers = docker.containers(&[&format!("{SERVER}={server}")]).await;
         let orphans: Vec<&Container> =
             containers.iter().filter(|container| !known.contains(&container.instance)).collect();

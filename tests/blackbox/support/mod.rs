@@ -19,6 +19,7 @@ mod registry;
 mod repo;
 mod slipway;
 mod tls;
+mod tutum;
 mod user;
 mod wait;
 
@@ -39,5 +40,6 @@ pub use registry::{PASSWORD, Registry, USERNAME};
 pub use repo::{Repo, fixture_dir};
 pub use slipway::{Options, Slipway, fresh_name};
 pub use tls::Pair;
+pub use tutum::{Sdk, Tutum, uri};
 pub use user::User;
 pub use wait::{LONG, SHORT, wait_until};

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::fields::{APP_NAME, CERTIFICATE_NAME, DOMAIN, USERNAME};
+use crate::api::openapi::header_references;
 
 /// Headers of every answer, by the name of their component.
 pub(super) const EVERY_ANSWER: [(&str, &str); 5] = [
@@ -121,8 +122,5 @@ fn headers() -> Value {
 
 /// References to the headers of every answer.
 pub(super) fn answer_headers() -> Map<String, Value> {
-    let reference = |(name, component): (&str, &str)| {
-        (name.to_owned(), json!({"$ref": format!("#/components/headers/{component}")}))
-    };
-    EVERY_ANSWER.into_iter().map(reference).collect()
+    header_references(&EVERY_ANSWER)
 }

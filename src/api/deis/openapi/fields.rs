@@ -5,11 +5,9 @@
 
 use regex::Regex;
 use serde_json::{Map, Value, json};
-use utoipa::openapi::schema::SchemaType;
-use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::openapi::{RefOr, Schema};
 
-/// Under which name [`raw`] hides a schema from the builder.
-const RAW: &str = "x-raw";
+pub(in crate::api::deis) use crate::api::openapi::raw;
 
 /// One line of any characters but NUL, which no text of this API may hold.
 pub(in crate::api::deis) const ANY_TEXT: &str = r"^[^\u0000]*$";
@@ -209,22 +207,4 @@ pub(in crate::api::deis) fn object(fields: impl IntoIterator<Item = Field>) -> R
         schema["required"] = json!(required);
     }
     raw(schema)
-}
-
-/// A schema exactly as it shall stand in the document: the builder's own types do not know every keyword.
-pub(in crate::api::deis) fn raw(schema: Value) -> RefOr<Schema> {
-    let extensions = [(RAW, schema)].into_iter().collect();
-    ObjectBuilder::new().schema_type(SchemaType::AnyValue).extensions(Some(extensions)).into()
-}
-
-/// Puts what [`raw`] wrapped where it belongs.
-pub(super) fn unwrap_raw(value: &mut Value) {
-    if let Some(schema) = value.get_mut(RAW) {
-        *value = schema.take();
-    }
-    match value {
-        Value::Object(members) => members.values_mut().for_each(unwrap_raw),
-        Value::Array(items) => items.iter_mut().for_each(unwrap_raw),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
 }

@@ -20,11 +20,12 @@ use axum::response::IntoResponse;
 use serde_json::Value;
 use utoipa::OpenApi;
 
-use super::routes::Endpoint;
 use super::{
     accounts, apps, archives, build_records, builds, certs, config, containers, domains, hooks, keys, log_drains, logs,
     openapi, perms, releases, restart, routing, run, scale,
 };
+use crate::api::openapi::unwrap_raw;
+use crate::api::routes::Endpoint;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -145,7 +146,7 @@ pub(super) async fn serve() -> impl IntoResponse {
 
 fn build(endpoints: &[Endpoint]) -> Value {
     let mut document = serde_json::to_value(Handlers::openapi()).expect("the document is JSON");
-    fields::unwrap_raw(&mut document);
+    unwrap_raw(&mut document);
     components::add(&mut document);
     bodies::in_all_types(&mut document);
     rules::apply(&mut document, endpoints);

@@ -2,11 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::routes::{Access, Endpoint};
 use super::{components, errors};
+use crate::api::openapi::{Envelope, complete_answer, schema_of, take_command};
+use crate::api::routes::{Access, Endpoint};
 
-/// The line of a handler's doc comment that names the commands of the deis client.
-const COMMAND: &str = "Client: ";
+/// How lists are made here.
+const LISTS: Envelope = Envelope {
+    prefix: "PageOf_",
+    wrap: |entry| json!({"count": 1, "next": null, "previous": null, "results": [entry]}),
+};
 
 /// Completes every operation and sets the paths below the door's mount.
 pub(super) fn apply(document: &mut Value, endpoints: &[Endpoint]) {
@@ -15,7 +19,7 @@ pub(super) fn apply(document: &mut Value, endpoints: &[Endpoint]) {
     let mut completed = Map::new();
     for (path, mut item) in paths.as_object().cloned().unwrap_or_default() {
         let served = endpoints.iter().find(|endpoint| endpoint.described_path() == path);
-        let access = served.map_or(Access::Token, |endpoint| endpoint.access);
+        let access = served.map_or(Access::Caller, |endpoint| endpoint.access);
         item["x-place"] = json!(endpoints.iter().position(|endpoint| endpoint.described_path() == path));
         for (method, operation) in item.as_object_mut().into_iter().flatten().filter(|(name, _)| *name != "x-place") {
             complete(&Site { method, path: &path, access }, operation, &schemas);
@@ -91,7 +95,7 @@ fn complete(site: &Site, operation: &mut Value, schemas: &Value) {
     match site.access {
         Access::Public => operation["security"] = json!([]),
         Access::Builder => operation["security"] = json!([{"builder": []}]),
-        Access::Token => {}
+        Access::Caller => {}
     }
     operation["x-callers"] = json!(site.callers());
     take_command(operation);
@@ -99,7 +103,7 @@ fn complete(site: &Site, operation: &mut Value, schemas: &Value) {
     for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
         match status.parse().ok().and_then(errors::reference) {
             Some(error) if response["content"].is_null() => *response = error,
-            _ => complete_answer(response, schemas),
+            _ => complete_answer(response, components::answer_headers(), schemas, &LISTS),
         }
     }
     let Some(responses) = operation["responses"].as_object_mut() else { return };
@@ -108,16 +112,6 @@ fn complete(site: &Site, operation: &mut Value, schemas: &Value) {
             responses.entry(status.to_string()).or_insert(reference);
         }
     }
-}
-
-/// What the doc comment says of the client becomes a member of its own.
-fn take_command(operation: &mut Value) {
-    let text = operation["description"].as_str().unwrap_or_default().to_owned();
-    let (commands, rest): (Vec<&str>, Vec<&str>) = text.split("\n\n").partition(|part| part.starts_with(COMMAND));
-    if let Some(command) = commands.first() {
-        operation["x-deis-command"] = json!(command[COMMAND.len()..].replace('`', ""));
-    }
-    operation["description"] = json!(rest.join("\n\n"));
 }
 
 fn parameters(path: &str, has_page: bool, own: Value) -> Vec<Value> {
@@ -134,37 +128,6 @@ fn parameters(path: &str, has_page: bool, own: Value) -> Vec<Value> {
 /// A list answers a page of something.
 fn is_list(operation: &Value) -> bool {
     schema_of(&operation["responses"]["200"]).contains("/PageOf_")
-}
-
-fn schema_of(response: &Value) -> &str {
-    response["content"]["application/json"]["schema"]["$ref"].as_str().unwrap_or_default()
-}
-
-/// Headers, and an example out of the schema.
-fn complete_answer(response: &mut Value, schemas: &Value) {
-    let mut headers = components::answer_headers();
-    headers.extend(response["headers"].as_object().cloned().unwrap_or_default());
-    response["headers"] = Value::Object(headers);
-    let schema = &response["content"]["application/json"]["schema"];
-    let found = match schema["items"]["$ref"].as_str() {
-        Some(entry) => example(entry, schemas).map(|entry| json!([entry])),
-        None => example(schema_of(response), schemas),
-    };
-    if let Some(found) = found {
-        response["content"]["application/json"]["example"] = found;
-    }
-}
-
-/// The example of what is behind a reference.
-fn example(reference: &str, schemas: &Value) -> Option<Value> {
-    let name = reference.trim_start_matches("#/components/schemas/");
-    match name.strip_prefix("PageOf_") {
-        None => schemas[name]["examples"].get(0).cloned(),
-        Some(entry) => {
-            let entry = example(entry, schemas)?;
-            Some(json!({"count": 1, "next": null, "previous": null, "results": [entry]}))
-        }
-    }
 }
 
 /// A parameter that may be left out has no value null.

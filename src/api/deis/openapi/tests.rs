@@ -5,19 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::document;
+use crate::api::openapi;
 
 /// Where an operation lies -> the operation.
 fn operations() -> BTreeMap<String, &'static Value> {
-    let paths = document()["paths"].as_object().unwrap();
-    let operation = |(path, item): (&String, &'static Value)| {
-        let path = path.clone();
-        item.as_object()
-            .unwrap()
-            .iter()
-            .filter(|(name, _)| *name != "x-place")
-            .map(move |(method, operation)| (format!("{} {path}", method.to_uppercase()), operation))
-    };
-    paths.iter().flat_map(operation).collect()
+    openapi::operations(document())
 }
 
 #[test]
@@ -41,7 +33,7 @@ fn the_table_names_the_commands_that_the_document_names() {
     let rows: Vec<(String, &str)> = table.lines().filter_map(row).collect();
     assert!(rows.len() >= operations().len(), "the table could not be read: {rows:?}");
     for (place, commands) in rows {
-        let documented = operations()[&place]["x-deis-command"].as_str();
+        let documented = operations()[&place]["x-client-command"].as_str();
         let commands = commands.split(" (").next().unwrap_or_default().replace(", ", ", deis ");
         assert_eq!(documented, (commands != "no command").then_some(commands.as_str()), "{place}");
     }
@@ -57,47 +49,12 @@ fn row(line: &str) -> Option<(String, &str)> {
 
 #[test]
 fn every_operation_is_described() {
-    let mut names = BTreeSet::new();
-    for (place, operation) in operations() {
-        let name = operation["operationId"].as_str().unwrap();
-        assert!(names.insert(name), "{place}: {name} is another's operationId, too");
-        assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{place}: no doc comment");
-        let tag = &operation["tags"][0];
-        let tags = document()["tags"].as_array().unwrap();
-        assert!(tags.iter().any(|known| known["name"] == *tag), "{place}: tag {tag} has no sentence in openapi/mod.rs");
-        let described: BTreeSet<&str> = (operation["parameters"].as_array().unwrap().iter())
-            .filter(|parameter| parameter["in"] == "path")
-            .filter_map(|parameter| parameter["name"].as_str())
-            .collect();
-        let named = place.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
-        assert_eq!(described, named, "{place}: openapi/components.rs describes the parameters of paths");
-        for (status, answer) in operation["responses"].as_object().unwrap() {
-            let is_described =
-                answer["$ref"].is_string() || answer["description"].as_str().is_some_and(|text| !text.is_empty());
-            assert!(is_described, "{place}: {status} has no description");
-        }
-    }
+    openapi::assert_described(document());
 }
 
 #[test]
 fn every_reference_leads_somewhere() {
-    fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
-        match value {
-            Value::Object(members) => {
-                found.extend(members.get("$ref").and_then(Value::as_str));
-                members.values().for_each(|member| references(member, found));
-            }
-            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-        }
-    }
-    let mut found = BTreeSet::new();
-    references(document(), &mut found);
-    assert!(found.len() > 20, "{found:?}");
-    for reference in found {
-        let pointer = reference.strip_prefix('#').unwrap();
-        assert!(document().pointer(pointer).is_some(), "{reference} leads nowhere");
-    }
+    openapi::assert_complete(document());
 }
 
 #[test]

@@ -1,26 +1,9 @@
 //! Values that many answers hold, for `#[schema(value_type = ...)]` on a field whose Rust type says less.
 
 use serde_json::json;
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
 
-use super::fields::{self, ENV_NAME, PROCESS_TYPE};
-
-/// Declares values by their schema.
-macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident = $schema:expr;)+) => {$(
-        $(#[$doc])*
-        pub(in crate::api::deis) enum $name {}
-
-        impl PartialSchema for $name {
-            fn schema() -> RefOr<Schema> {
-                fields::raw($schema)
-            }
-        }
-
-        impl ToSchema for $name {}
-    )+};
-}
+use super::fields::{ENV_NAME, PROCESS_TYPE};
+use crate::api::openapi::words;
 
 words! {
     /// `2014-01-01T00:00:00UTC` (spec §1.8).

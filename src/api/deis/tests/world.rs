@@ -111,6 +111,8 @@ impl World {
             settings: PlatformSettings {
                 server_id: "test".to_owned(),
                 domain: "example.com".to_owned(),
+                api_url: "http://slipway.example.com".to_owned(),
+                sizes: Vec::new(),
                 registration,
                 builder_key: BuilderKey::new(BUILDER_KEY),
                 max_push_bytes: 1 << 20,

@@ -159,6 +159,8 @@ fn life(dir: &TempDir, store: &Store, engine: &Arc<Memory>) -> (Platform, Cancel
         settings: PlatformSettings {
             server_id: "test".to_owned(),
             domain: "example.com".to_owned(),
+            api_url: "http://slipway.example.com".to_owned(),
+            sizes: Vec::new(),
             registration: Registration::Open,
             builder_key: None,
             max_push_bytes: 1 << 20,
