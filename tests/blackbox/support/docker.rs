@@ -6,11 +6,10 @@ use std::net::IpAddr;
 use std::pin::pin;
 
 use bollard::errors::Error;
+use bollard::exec::{CreateExecOptions, StartExecResults};
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, NetworkingConfig, VolumeCreateRequest,
 };
-
-use bollard::exec::{CreateExecOptions, StartExecResults};
 use bollard::query_parameters::{
     BuildImageOptionsBuilder, InspectContainerOptions, KillContainerOptionsBuilder, ListContainersOptionsBuilder,
     ListImagesOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
