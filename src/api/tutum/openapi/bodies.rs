@@ -8,8 +8,8 @@ use crate::model::{GROUP_COUNT_MAX, GROUP_NAME_MAX, USERNAME_MAX};
 /// A reference to an image, or its URI; some more are taken.
 const IMAGE: &str = "^(/api/v1/image/)?([a-z0-9]+([.-][a-z0-9]+)*(:[1-9][0-9]{0,3})?/)?[a-z0-9]+([._-][a-z0-9]+)*\
                      (:[A-Za-z0-9_][A-Za-z0-9_.-]{0,60}|/tag/[A-Za-z0-9_][A-Za-z0-9_.-]{0,60}/)?$";
-/// Words without quotes; all that a POSIX shell can split is taken.
-const COMMAND: &str = "^[A-Za-z0-9_./=:,@%+-]+( [A-Za-z0-9_./=:,@%+-]+)*$";
+/// What a POSIX shell can split into words: every quote is closed, and something follows each backslash.
+const COMMAND: &str = r#"^([^'"\\\u0000]|\\[^\u0000]|'[^'\u0000]*'|"([^"\\\u0000]|\\[^\u0000])*")*$"#;
 const TAG: &str = "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$";
 const ENV_NAME: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 const ANY_TEXT: &str = r"^[^\u0000]*$";
@@ -78,8 +78,8 @@ fn new_application() -> Value {
             "description": "A reference like `registry.example.com/team/app:1.0`, or the URI of an image.",
         },
         "image_tag": {
-            "type": ["string", "null"], "pattern": IMAGE, "maxLength": 200,
-            "description": "The same; `image` wins where both are given.",
+            "type": ["string", "null"], "pattern": ANY_TEXT,
+            "description": "The same. Where both are given `image` wins, and this is not looked at.",
         },
         "name": {
             "type": ["string", "null"], "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]*$", "maxLength": GROUP_NAME_MAX,
