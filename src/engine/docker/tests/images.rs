@@ -77,5 +77,6 @@ async fn a_registry_that_does_not_answer_is_the_engines_word() {
     let error = within("the engine gives up", pull).await.unwrap_err();
     let EngineError::Refused { action, message } = &error else { panic!("{error:?}") };
     assert_eq!(action, "pulling image 127.0.0.1:1/blog:v1");
-    assert!(message.contains("connection refused"), "{message}");
+    // Which of the two it is depends on what the machine has on that port.
+    assert!(message.contains("connection refused") || message.contains("connection reset"), "{message}");
 }
