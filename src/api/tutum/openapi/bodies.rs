@@ -74,7 +74,7 @@ words! {
 fn new_application() -> Value {
     json!({
         "image": {
-            "type": ["string", "null"], "pattern": IMAGE, "maxLength": 200,
+            "type": ["string", "null"], "pattern": IMAGE,
             "description": "A reference like `registry.example.com/team/app:1.0`, or the URI of an image.",
         },
         "image_tag": {
@@ -128,7 +128,7 @@ fn policy(sentence: &str) -> Value {
 
 fn host() -> Value {
     json!({
-        "type": ["string", "null"], "pattern": HOST, "maxLength": 200,
+        "type": ["string", "null"], "pattern": HOST, "maxLength": 253,
         "description": "A host name of one's own at which the application answers by HTTP.",
     })
 }
