@@ -74,7 +74,7 @@ words! {
 fn new_application() -> Value {
     json!({
         "image": {
-            "type": ["string", "null"], "pattern": IMAGE, "maxLength": 200,
+            "type": ["string", "null"], "pattern": IMAGE,
             "description": "A reference like `registry.example.com/team/app:1.0`, or the URI of an image.",
         },
         "image_tag": {
@@ -128,13 +128,12 @@ fn policy(sentence: &str) -> Value {
 
 fn host() -> Value {
     json!({
-        "type": ["string", "null"], "pattern": HOST, "maxLength": 200,
+        "type": ["string", "null"], "pattern": HOST, "maxLength": 253,
         "description": "A host name of one's own at which the application answers by HTTP.",
     })
 }
 
 fn ports() -> Value {
-    let port = |least: u32| json!({"type": "integer", "minimum": least, "maximum": u16::MAX});
     json!({
         "type": ["array", "null"],
         "description": "Ports that containers listen on; those that the image exposes without it. An `outer_port` can be one \
@@ -142,7 +141,9 @@ fn ports() -> Value {
         "items": {
             "type": "object", "required": ["inner_port"],
             "properties": {
-                "protocol": {"type": "string", "enum": ["tcp", "udp"]}, "inner_port": port(1), "outer_port": port(1),
+                "protocol": {"type": ["string", "null"], "enum": ["tcp", "udp", null]},
+                "inner_port": {"type": "integer", "minimum": 1, "maximum": u16::MAX},
+                "outer_port": {"type": ["integer", "null"], "minimum": 1, "maximum": u16::MAX},
             },
         },
     })
@@ -172,7 +173,7 @@ fn links() -> Value {
                 "type": "object", "required": ["to_application"],
                 "properties": {
                     "to_application": {"type": "string", "minLength": 1, "pattern": ANY_TEXT},
-                    "name": {"type": "string", "pattern": "^[A-Za-z0-9_.-]+$", "maxLength": GROUP_NAME_MAX},
+                    "name": {"type": ["string", "null"], "pattern": "^[A-Za-z_]", "maxLength": GROUP_NAME_MAX},
                 },
             },
         ]},
