@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::exit;
-use crate::support::{Slipway, Tutum, uri};
+use super::{ask, exit, outer_port};
+use crate::support::{Engine, Options, Slipway, Tutum, uri};
 
 async fn only_container(person: &Tutum<'_>, application: &str) -> Value {
     let containers = person.containers(&person.fetch(application).await).await;
@@ -92,5 +92,35 @@ async fn autoreplace_deploys_another_one_and_autodestroy_ends_it() {
     exit(&bob, &running, 0).await;
     bob.until(uri(kept), "Terminated").await;
     bob.until(uri(&made), "Not running").await;
+    bob.terminate_all().await;
+}
+
+#[tokio::test]
+async fn after_an_end_of_the_engine_only_always_starts_again() {
+    let engine = Engine::start().await;
+    let server = Slipway::start_with(Options::default().engine(&engine)).await;
+    server.may_log_errors();
+    let bob = Tutum::of(&server.owner().await).await;
+    let image = server.foreign_image("docker-web").await;
+    let always = bob.running(&image, "always", json!({"autorestart": "ALWAYS"})).await;
+    let never = bob.running(&image, "never", json!({})).await;
+    let before = only_container(&bob, uri(&always)).await;
+    engine.stop().await;
+    engine.run().await;
+    let again = bob
+        .until_it(uri(&before), "runs again", |now| {
+            now["state"] == "Running" && now["started_datetime"] != before["started_datetime"]
+        })
+        .await;
+    assert_eq!(outer_port(&again), outer_port(&before));
+    ask(&bob, &again, "/").await.expect(200);
+    bob.until(uri(&never), "Stopped").await;
+    let stopped = only_container(&bob, uri(&never)).await;
+    assert!(stopped["exit_code"].is_number(), "{stopped}");
+    bob.act(uri(&never), "start").await.expect(202);
+    bob.until(uri(&never), "Running").await;
+    let started = only_container(&bob, uri(&never)).await;
+    assert_eq!((&started["uuid"], outer_port(&started)), (&stopped["uuid"], outer_port(&stopped)));
+    ask(&bob, &started, "/").await.expect(200);
     bob.terminate_all().await;
 }
