@@ -46,7 +46,7 @@ impl Platform {
     /// Checks a password and yields the account's token: the same at every login, as Deis clients expect.
     ///
     /// # Errors
-    /// Those of [`Platform::check_password`].
+    /// [`Error::WrongCredentials`], [`Error::Disabled`], and [`Error::Throttled`] after too many wrong passwords.
     pub async fn log_in(&self, username: &str, password: &str, from: Option<IpAddr>) -> Result<String, Error> {
         let store = &self.0.store;
         let user = users::by_name(store.pool(), username).await?;
