@@ -286,12 +286,12 @@ impl Memory {
     async fn enter(&self, verb: &str) -> Result<(), EngineError> {
         let fault = {
             let mut world = self.world();
-            if world.is_away {
-                return Err(away());
-            }
             let calls = world.calls.entry(verb.to_owned()).or_default();
             *calls += 1;
             let number = *calls;
+            if world.is_away {
+                return Err(away());
+            }
             world.faults.get(verb).copied().filter(|fault| match *fault {
                 Fault::Fail { first, count } => number >= first && number - first < count,
                 Fault::Hang { first } => number >= first,

@@ -39,11 +39,13 @@ async fn what_was_promised_is_done_by_the_next_life_of_the_server() {
         let mut world = World::new().await;
         let id = world.running("web", 2).await;
         let old = world.detail(id).await.view.instances;
-        for verb in ["stop_container", "remove_container", "create_container", "pull_image"] {
+        let verbs = ["stop_container", "remove_container", "create_container", "pull_image"];
+        for verb in verbs {
             world.engine.hang_from(verb, world.engine.calls(verb) + 1);
         }
+        let before = world.calls(&verbs);
         act(&world, id, action).await.unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        world.until_calls(&verbs, before + 1).await;
         world.die().await;
         world.engine.heal();
         world.come_back().await;
@@ -61,7 +63,7 @@ async fn a_launch_goes_on_after_a_crash() {
         world.engine.hang(verb);
         let id = world.platform.create_group(&world.user, NewGroup { wanted: 2, ..new_group() }).await.unwrap();
         let id = id.view.group.id;
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        world.until_calls(&[verb], 1).await;
         assert_eq!(world.detail(id).await.view.state, GroupState::Starting);
         let refused = world.platform.stop_group(&world.user, id).await.unwrap_err();
         assert!(matches!(refused, Error::Refused(_)), "{refused:?}");

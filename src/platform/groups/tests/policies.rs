@@ -80,7 +80,8 @@ async fn a_stop_on_request_triggers_nothing() {
     let (id, one) = group_with(&world, all).await;
     world.platform.stop_group(&world.user, id).await.unwrap();
     world.until(id, GroupState::Stopped).await;
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    // The watch has looked at it twice since.
+    world.until_calls(&["containers"], world.calls(&["containers"]) + 3).await;
     let view = world.detail(id).await.view;
     assert_eq!((view.state, view.instances), (GroupState::Stopped, vec![one]));
 }
@@ -92,7 +93,7 @@ async fn after_an_end_of_the_engine_only_always_starts_again() {
     let rest = Policies { restart: Policy::OnFailure, replace: Policy::Always, destroy: Policy::Always };
     let (other, one) = group_with(&world, rest).await;
     world.engine.go_away();
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    world.until_calls(&["containers"], world.calls(&["containers"]) + 2).await;
     world.engine.be_back();
     world.until(other, GroupState::Stopped).await;
     assert_eq!(world.one(one).await.exit_code, Some(137));

@@ -120,6 +120,20 @@ impl World {
         }
     }
 
+    /// Waits until the engine has been asked for one of these so often in all.
+    pub async fn until_calls(&self, verbs: &[&str], wanted: usize) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.calls(verbs) < wanted {
+            assert!(Instant::now() < deadline, "waited in vain for {wanted} calls of {verbs:?}: {}", self.calls(verbs));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// How often the engine was asked for one of these, in vain or not.
+    pub fn calls(&self, verbs: &[&str]) -> usize {
+        verbs.iter().map(|verb| self.engine.calls(verb)).sum()
+    }
+
     /// The engine's id of an instance's container.
     pub fn container(&self, id: InstanceId) -> Option<String> {
         let id = id.to_string();
