@@ -360,23 +360,25 @@ killed! {
     killed_at_every_step_of_a_destruction: Destroy,
 }
 
-/// What has each kind of step in it.
-const EACH_STEP: &[Change] = &[Change::Push, Change::Config, Change::ScaleUp, Change::Destroy];
+const OF_RELEASES: &[Change] = &[Change::Push, Change::Config, Change::Rollback];
+const OF_INSTANCES: &[Change] = &[Change::ScaleUp, Change::ScaleDown, Change::Restart, Change::Destroy];
 
-#[tokio::test]
-#[cfg_attr(not(debug_assertions), ignore = "only debug builds stop at a step")]
-async fn the_engine_restarts_at_every_step() {
-    at_every_step_of(EACH_STEP, Fault::Engine(Engine::start().await)).await;
+macro_rules! troubled {
+    ($($name:ident: $changes:ident, $fault:expr;)*) => {$(
+        #[tokio::test]
+        #[cfg_attr(not(debug_assertions), ignore = "only debug builds stop at a step")]
+        async fn $name() {
+            at_every_step_of($changes, $fault).await;
+        }
+    )*};
 }
 
-#[tokio::test]
-#[cfg_attr(not(debug_assertions), ignore = "only debug builds stop at a step")]
-async fn the_database_refuses_writes_at_every_step() {
-    at_every_step_of(EACH_STEP, Fault::Database(Postgres::start().await)).await;
-}
-
-#[tokio::test]
-#[cfg_attr(not(debug_assertions), ignore = "only debug builds stop at a step")]
-async fn the_disk_is_full_at_every_step() {
-    at_every_step_of(EACH_STEP, Fault::Disk).await;
+troubled! {
+    the_engine_restarts_at_every_step_towards_a_release: OF_RELEASES, Fault::Engine(Engine::start().await);
+    the_engine_restarts_at_every_step_towards_other_instances: OF_INSTANCES, Fault::Engine(Engine::start().await);
+    the_database_refuses_writes_at_every_step_towards_a_release: OF_RELEASES, Fault::Database(Postgres::start().await);
+    the_database_refuses_writes_at_every_step_towards_other_instances: OF_INSTANCES,
+        Fault::Database(Postgres::start().await);
+    the_disk_is_full_at_every_step_towards_a_release: OF_RELEASES, Fault::Disk;
+    the_disk_is_full_at_every_step_towards_other_instances: OF_INSTANCES, Fault::Disk;
 }

@@ -72,6 +72,8 @@ async fn the_tutum_api_is_as_it_is_described() {
     let mut command = Command::new(program("schemathesis"));
     command.args(["--config-file", "schemathesis.toml", "run", "--checks", "all", "--no-color"]);
     command.args(["--exclude-path", "/api/v1/auth/"]);
+    // A deletion is promised with a 202, and what it ended is shown as `Terminated` for minutes: no 404 is due.
+    command.args(["--exclude-checks", "use_after_free"]);
     command.args(["--header", &format!("Authorization: ApiKey {}:{}", bob.name, bob.key)]).arg(document);
     command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/blackbox/openapi"));
     command.env("SLIPWAY_IMAGE", &image).env("SLIPWAY_BUILD", "").env("SLIPWAY_PASSWORD", &owner.password);
