@@ -3,8 +3,8 @@
 /// What a source file refers to, each with its line.
 #[derive(Debug, Default)]
 pub struct Scan {
-    /// Top-level modules of this crate.
-    pub edges: Vec<(usize, String)>,
+    /// Paths within this crate, from its root: the last word may name a module or what is in one.
+    pub edges: Vec<(usize, Vec<String>)>,
     /// First words of other paths: crates, and whatever else opens a path.
     pub crates: Vec<(usize, String)>,
     /// Whole paths of two words and more.
@@ -27,17 +27,20 @@ impl Token {
 pub fn scan(module: &[String], text: &str) -> Scan {
     let tokens = tokens(text);
     let mut found = Scan::default();
-    // One entry per open brace: whether it belongs to an inline module, which deepens what `super` means.
-    let mut braces: Vec<bool> = Vec::new();
+    // One entry per open brace: the inline module that it belongs to, which deepens what `super` means.
+    let mut braces: Vec<Option<String>> = Vec::new();
     for (index, token) in tokens.iter().enumerate() {
         match token.text.as_str() {
-            "{" => braces.push(index >= 2 && tokens[index - 2].text == "mod"),
+            "{" => {
+                let is_module = index >= 2 && tokens[index - 2].text == "mod";
+                braces.push(is_module.then(|| tokens[index - 1].text.clone()));
+            }
             "}" => {
                 braces.pop();
             }
             _ if opens_path(&tokens, index) => {
-                let depth = module.len() + braces.iter().filter(|is_module| **is_module).count();
-                read_path(&tokens, index, depth, &mut found);
+                let here: Vec<String> = module.iter().chain(braces.iter().flatten()).cloned().collect();
+                read_path(&tokens, index, &here, &mut found);
             }
             _ => {}
         }
@@ -50,20 +53,20 @@ fn opens_path(tokens: &[Token], index: usize) -> bool {
     tokens[index].is_word() && !matches!(before, Some("::" | "."))
 }
 
-/// Reads the path that begins at `index`, in a module `depth` levels below the crate's root.
-fn read_path(tokens: &[Token], index: usize, depth: usize, found: &mut Scan) {
+/// Reads the path that begins at `index`, in the module `here`.
+fn read_path(tokens: &[Token], index: usize, here: &[String], found: &mut Scan) {
     let line = tokens[index].line;
     let (mut at, mut climbed) = (index, 0);
     while text(tokens, at) == "super" && text(tokens, at + 1) == "::" {
         (at, climbed) = (at + 2, climbed + 1);
     }
     if text(tokens, at) == "crate" && text(tokens, at + 1) == "::" {
-        (at, climbed) = (at + 2, depth);
+        (at, climbed) = (at + 2, here.len().max(1));
     }
     if climbed > 0 {
-        if climbed >= depth {
-            found.edges.extend(first_words(tokens, at).into_iter().map(|word| (line, word)));
-        }
+        let root = &here[..here.len().saturating_sub(climbed)];
+        let (paths, _) = branches(tokens, at);
+        found.edges.extend(paths.into_iter().map(|path| (line, [root, &path].concat())));
         return;
     }
     let mut words = vec![tokens[at].text.clone()];
@@ -80,26 +83,26 @@ fn read_path(tokens: &[Token], index: usize, depth: usize, found: &mut Scan) {
     }
 }
 
-/// The word at `at`, or the first word of each branch of a group: `{a::b, c}` yields `a` and `c`.
-fn first_words(tokens: &[Token], at: usize) -> Vec<String> {
-    if text(tokens, at) != "{" {
-        return tokens.get(at).filter(|token| token.is_word()).map(|token| token.text.clone()).into_iter().collect();
+/// The paths that begin at `at`, and where they end: `a::{b::c, d}` yields `a::b::c` and `a::d`.
+fn branches(tokens: &[Token], at: usize) -> (Vec<Vec<String>>, usize) {
+    if text(tokens, at) == "{" {
+        let (mut paths, mut next) = (Vec::new(), at + 1);
+        while next < tokens.len() && text(tokens, next) != "}" {
+            let (branch, end) = branches(tokens, next);
+            paths.extend(branch);
+            next = end.max(next + 1);
+        }
+        return (paths, next + 1);
     }
-    let (mut depth, mut words) = (0, Vec::new());
-    for pair in tokens[at..].windows(2) {
-        match pair[0].text.as_str() {
-            "{" => depth += 1,
-            "}" => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            break;
-        }
-        if depth == 1 && matches!(pair[0].text.as_str(), "{" | ",") && pair[1].is_word() {
-            words.push(pair[1].text.clone());
-        }
+    let Some(word) = tokens.get(at).filter(|token| token.is_word()) else { return (Vec::new(), at) };
+    if text(tokens, at + 1) != "::" {
+        return (vec![vec![word.text.clone()]], at + 1);
     }
-    words
+    let (mut paths, end) = branches(tokens, at + 2);
+    if paths.is_empty() {
+        paths.push(Vec::new());
+    }
+    (paths.into_iter().map(|path| [vec![word.text.clone()], path].concat()).collect(), end)
 }
 
 fn text(tokens: &[Token], index: usize) -> &str {
