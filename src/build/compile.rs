@@ -1,7 +1,7 @@
 //! Builds by buildpacks: the tree goes into a builder container, what comes out is the slug.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::engine::{
     ByteStream, ContainerSpec, Engine, ExitStatus, LineSink, byte_stream, label, labels, small_archive,
 };
 use crate::git::SourceOptions;
-use crate::model::{BuildKind, ConfigVars, Procfile, REGISTRY_PASSWORD, REGISTRY_USERNAME};
+use crate::model::{BuildKind, ConfigVars, Procfile, for_containers};
 
 /// Exit status by which the builder says that no buildpack accepts the tree.
 const NOT_DETECTED: i64 = 65;
@@ -238,12 +238,8 @@ fn config_archive(config: &ConfigVars) -> std::io::Result<Vec<u8>> {
         let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         starts_well && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
     };
-    let files: Vec<(PathBuf, String)> = config
-        .iter()
-        .filter(|(name, _)| is_name(name) && ![REGISTRY_USERNAME, REGISTRY_PASSWORD].contains(&name.as_str()))
-        .map(|(name, value)| (PathBuf::from(name), value.to_string()))
-        .collect();
-    small_archive(files.iter().map(|(path, value)| (Path::new(path), 0o600, value.as_bytes())), SLUG_UID)
+    let files: Vec<(String, String)> = for_containers(config).filter(|(name, _)| is_name(name)).collect();
+    small_archive(files.iter().map(|(name, value)| (Path::new(name), 0o600, value.as_bytes())), SLUG_UID)
 }
 
 #[cfg(test)]

@@ -48,6 +48,13 @@ pub const REGISTRY_USERNAME: &str = "SLIPWAY_REGISTRY_USERNAME";
 /// The password beside [`REGISTRY_USERNAME`].
 pub const REGISTRY_PASSWORD: &str = "SLIPWAY_REGISTRY_PASSWORD";
 
+/// The variables that containers get, as text: all but the login at the registry.
+pub fn for_containers(values: &ConfigVars) -> impl Iterator<Item = (String, String)> {
+    let is_for_slipway = |name: &str| [REGISTRY_USERNAME, REGISTRY_PASSWORD].contains(&name);
+    let values = values.iter().filter(move |(name, _)| !is_for_slipway(name));
+    values.map(|(name, value)| (name.clone(), value.to_string()))
+}
+
 /// Limits per process type, by name of the type.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Limits {

@@ -32,7 +32,7 @@ pub use automatic_certificate::{AutomaticCertificate, ChallengeChoice};
 pub use build::{Build, BuildKind, BuildStatus, UnknownWord};
 pub use build_record::{BuildRecord, Phase, SourceKind};
 pub use certificate::{Certificate, CertificateName, InvalidCertificateName};
-pub use config::{Config, ConfigValue, ConfigVars, Limits, REGISTRY_PASSWORD, REGISTRY_USERNAME};
+pub use config::{Config, ConfigValue, ConfigVars, Limits, REGISTRY_PASSWORD, REGISTRY_USERNAME, for_containers};
 pub use domain::{Domain, DomainName, InvalidDomainName};
 pub use group::{
     Budget, CommandLine, CredentialTerms, Ending, Environment, GROUP_COUNT_MAX, GROUP_NAME_MAX, GroupAction,

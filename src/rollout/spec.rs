@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{OneOff, RolloutSettings, Target};
 use crate::engine::{ContainerSpec, Labels, Resources, label};
-use crate::model::{App, AppId, BuildKind, Instance, ProcessType, REGISTRY_PASSWORD, REGISTRY_USERNAME};
+use crate::model::{App, AppId, BuildKind, Instance, ProcessType, for_containers};
 
 /// The port of images that declare none: Deis's choice for slugs (spec §8).
 const DEFAULT_PORT: u16 = 5000;
@@ -158,9 +158,7 @@ fn release_environment(target: &Target) -> BTreeMap<String, String> {
     if let Some(commit) = &target.build.commit {
         env.insert("GIT_SHA".to_owned(), commit.clone());
     }
-    let is_for_app = |name: &str| ![REGISTRY_USERNAME, REGISTRY_PASSWORD].contains(&name);
-    let values = target.config.values.iter().filter(|(name, _)| is_for_app(name));
-    env.extend(values.map(|(name, value)| (name.clone(), value.to_string())));
+    env.extend(for_containers(&target.config.values));
     env.insert("DEIS_APP".to_owned(), target.app.name.to_string());
     env.insert("DEIS_RELEASE".to_owned(), format!("v{}", target.release.version));
     env
@@ -177,7 +175,7 @@ fn environment(target: &Target) -> BTreeMap<String, String> {
 mod tests {
     use super::super::tests_support::{settings, target};
     use super::*;
-    use crate::model::{ConfigValue, Formation, OperationId};
+    use crate::model::{ConfigValue, Formation, OperationId, REGISTRY_PASSWORD};
     use crate::rollout::plan::{Scope, plan};
 
     fn spec_of(target: &Target, process: &str) -> ContainerSpec {

@@ -1,9 +1,7 @@
 //! Links: what the containers of one group are told about those of another (spec §10.2, §10.3).
 
-use std::collections::BTreeMap;
-
 use super::super::GroupId;
-use super::{LinkUrl, PublishedPort};
+use super::{Environment, LinkUrl, PublishedPort};
 
 /// A link from one group to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,17 +29,20 @@ pub fn variable_prefix(name: &str) -> String {
     name.chars().map(upper).collect()
 }
 
-/// The variables of one running instance: number `number`, at host name `address`, with these published ports.
+/// The variables of one running instance: number `number`, at host name `address`, with these published ports, of a group
+/// whose environment a person set to `set`.
 pub fn instance_variables(
     prefix: &str,
     number: u32,
     address: &str,
     ports: &[PublishedPort],
-) -> BTreeMap<String, String> {
-    let mut variables = BTreeMap::new();
+    set: &Environment,
+) -> Environment {
     let mut ports = ports.to_vec();
     ports.sort_by_key(|port| (port.inner, port.protocol));
     let own = format!("{prefix}_{number}");
+    let mut variables: Environment =
+        set.iter().map(|(name, value)| (format!("{own}_ENV_{name}"), value.clone())).collect();
     for port in &ports {
         let (protocol, outer) = (port.protocol.as_str(), port.outer);
         let url = format!("{protocol}://{address}:{outer}");
@@ -72,11 +73,13 @@ mod tests {
     #[test]
     fn the_lowest_port_is_the_ports_own() {
         let ports = [port(80, Protocol::Tcp, 49154), port(53, Protocol::Udp, 49156), port(53, Protocol::Tcp, 49155)];
-        let found = instance_variables(&variable_prefix("my-web-app"), 2, "a.example.test", &ports);
+        let set = Environment::from([("GREETING".to_owned(), "hello".to_owned())]);
+        let found = instance_variables(&variable_prefix("my-web-app"), 2, "a.example.test", &ports, &set);
         let found: Vec<String> = found.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(
             found,
             [
+                "MY_WEB_APP_2_ENV_GREETING=hello",
                 "MY_WEB_APP_2_PORT=tcp://a.example.test:49155",
                 "MY_WEB_APP_2_PORT_53_TCP=tcp://a.example.test:49155",
                 "MY_WEB_APP_2_PORT_53_TCP_ADDR=a.example.test",
@@ -92,7 +95,7 @@ mod tests {
                 "MY_WEB_APP_2_PORT_80_TCP_PROTO=tcp",
             ]
         );
-        assert!(instance_variables("A", 1, "a", &[]).is_empty());
+        assert!(instance_variables("A", 1, "a", &[], &Environment::new()).is_empty());
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Links between groups: found when a group is made, told when it is shown.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{LinkTarget, NewLink};
 use crate::model::{
-    GroupId, GroupInstance, GroupInstanceState, GroupLink, ProcessGroup, User, instance_variables, url_variable,
-    variable_prefix,
+    Environment, GroupId, GroupInstance, GroupInstanceState, GroupLink, ProcessGroup, User, instance_variables,
+    url_variable, variable_prefix,
 };
 use crate::platform::{Error, Platform};
 use crate::store::process_groups;
@@ -45,25 +45,24 @@ impl Platform {
         Ok(links)
     }
 
-    /// What a group that links to this one would be told now.
-    pub(super) fn told_of(&self, group: &ProcessGroup, instances: &[GroupInstance]) -> BTreeMap<String, String> {
+    /// What a group that links to this one would be told now; `set` is what a person set of this one's environment.
+    pub(super) fn told_of(&self, group: &ProcessGroup, set: &Environment, instances: &[GroupInstance]) -> Environment {
         let prefix = variable_prefix(&group.unique_name);
         let url = group.terms.link_url.as_ref().filter(|_| !group.is_terminated());
-        let mut variables: BTreeMap<String, String> =
-            url.map(|terms| url_variable(&prefix, terms, group.id)).into_iter().collect();
+        let mut variables: Environment = url.map(|terms| url_variable(&prefix, terms, group.id)).into_iter().collect();
         for instance in instances {
-            variables.extend(self.told_of_one(group, instance));
+            variables.extend(self.told_of_one(group, set, instance));
         }
         variables
     }
 
     /// One instance's part of that; nothing unless it runs.
-    pub(super) fn told_of_one(&self, group: &ProcessGroup, instance: &GroupInstance) -> BTreeMap<String, String> {
+    pub(super) fn told_of_one(&self, group: &ProcessGroup, set: &Environment, instance: &GroupInstance) -> Environment {
         if instance.state != GroupInstanceState::Running {
-            return BTreeMap::new();
+            return Environment::new();
         }
         let address = instance.address(&group.unique_name, group.owner.as_str(), &self.0.settings.domain);
-        instance_variables(&variable_prefix(&group.unique_name), instance.number, &address, &instance.ports)
+        instance_variables(&variable_prefix(&group.unique_name), instance.number, &address, &instance.ports, set)
     }
 }
 

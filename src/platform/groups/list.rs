@@ -48,7 +48,7 @@ impl Platform {
         };
         let scene = self.scene_of(vec![group.clone()], owner).await?;
         let view = self.view_of(&scene, &group);
-        let told = self.told_of(&group, scene.instances.get(&id).map_or(&[], Vec::as_slice));
+        let told = self.told_of(&group, &environment, scene.instances.get(&id).map_or(&[], Vec::as_slice));
         Ok(GroupDetail {
             view,
             environment,
@@ -86,15 +86,19 @@ impl Platform {
         let store = &self.0.store;
         let missing = || Error::NotFound(format!("container {id}"));
         let managed = group_instances::get(store, id).await?;
-        let (group, instance, environment) = match managed {
+        let (group, instance, set, environment) = match managed {
             Some(instance) => {
                 let group = self.owned_group(owner, instance.group_id).await.map_err(|_| missing())?;
                 let environment = group_instances::environment(store.pool(), store.sealer(), id).await?;
-                (group, instance, environment.unwrap_or_default())
+                let set = self.environment_of(&group).await?;
+                (group, instance, set, environment.unwrap_or_default())
             }
-            None => self.instance_of_app(owner, id).await?.ok_or_else(missing)?,
+            None => {
+                let (group, instance, set) = self.instance_of_app(owner, id).await?.ok_or_else(missing)?;
+                (group, instance, set.clone(), set)
+            }
         };
-        let link_variables = self.told_of_one(&group, &instance);
+        let link_variables = self.told_of_one(&group, &set, &instance);
         Ok(GroupInstanceDetail { view: self.view_of_one(&group, &instance), environment, link_variables })
     }
 

@@ -8,7 +8,7 @@ use super::{GroupInstanceView, actions::retagged};
 use crate::model::{
     App, AppId, ConfigVars, Environment, Formation, GroupCounts, GroupId, GroupInstance, GroupInstanceState as State,
     Instance, InstanceAction, InstanceState, OperationKind, Policies, Policy, ProcessGroup, ProcessType, Size, Terms,
-    User,
+    User, for_containers,
 };
 use crate::platform::formation::Condition;
 use crate::platform::operations::Live;
@@ -270,7 +270,7 @@ fn with_tag(image: &str) -> String {
 
 /// Config values as instances see them.
 pub(super) fn text_of(values: &ConfigVars) -> Environment {
-    values.iter().map(|(name, value)| (name.clone(), value.to_string())).collect()
+    for_containers(values).collect()
 }
 
 /// Apps whose end has begun.

@@ -8,7 +8,9 @@ mod world;
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::model::{CredentialTerms, GroupInstanceState, LinkUrl, Protocol, User};
+use crate::model::{
+    CredentialTerms, GroupInstanceState, LinkUrl, Protocol, REGISTRY_PASSWORD, REGISTRY_USERNAME, User,
+};
 use crate::platform::Error;
 use world::{IMAGE, World, new_group};
 
@@ -165,7 +167,11 @@ async fn an_image_that_is_not_there_shows_as_stopped_instances() {
 #[tokio::test]
 async fn a_linked_group_is_told_what_runs_and_holds_its_credential() {
     let world = World::new().await;
-    let database = world.running("my-db", 2).await;
+    let set = [("PASSWORD", "secret"), (REGISTRY_USERNAME, "x"), (REGISTRY_PASSWORD, "x")];
+    let set = set.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let new = NewGroup { name: Some("my-db".into()), wanted: 2, environment: set, ..new_group() };
+    let database = world.platform.create_group(&world.user, new).await.unwrap().view.group.id;
+    world.until(database, GroupState::Running).await;
     let terms = Terms {
         link_url: Some(LinkUrl { suffix: "URL".into(), url: "http://slipway.example.com:1/x/{group}/".into() }),
         credential: Some(CredentialTerms { variable: "AUTH".into(), value: "Key {owner}:{token}".into() }),
@@ -189,6 +195,8 @@ async fn a_linked_group_is_told_what_runs_and_holds_its_credential() {
     assert_eq!(spec.env["MY_DB_1_PORT"], "mine", "what a person sets wins");
     assert_eq!(spec.env["MY_DB_URL"], format!("http://slipway.example.com:1/x/{database}/"));
     assert_eq!(spec.env["MY_DB_2_PORT_5000_TCP_ADDR"], "my-db-2-bob.example.com");
+    assert_eq!(spec.env["MY_DB_1_ENV_PASSWORD"], "secret");
+    assert!(!spec.env.keys().any(|name| name.contains("REGISTRY")), "that is for Slipway alone");
     assert_eq!(spec.command.as_deref().unwrap(), ["sh", "-c", "echo hi"]);
     assert_eq!((spec.resources.memory_bytes, spec.resources.cpu_shares), (Some(256 << 20), Some(256)));
     let names: BTreeSet<&str> = spec.host_names.iter().map(String::as_str).collect();

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::super::{Rollouts, Target};
-use super::launch::own_environment;
 use crate::model::{
-    Environment, GroupInstance, GroupInstanceState, ProcessGroup, instance_variables, url_variable, variable_prefix,
+    Environment, GroupInstance, GroupInstanceState, ProcessGroup, for_containers, instance_variables, url_variable,
+    variable_prefix,
 };
 use crate::store::group_instances::{self, Of};
-use crate::store::{StoreError, process_groups};
+use crate::store::{StoreError, configs, process_groups, releases};
 
 impl Rollouts {
     /// The environment of an instance that is deployed now, and the host names that it uses; later wins: links, then the
@@ -26,21 +26,23 @@ impl Rollouts {
             if let Some(terms) = &group.terms.link_url {
                 environment.extend([url_variable(&link.prefix(), terms, link.to)]);
             }
+            let set = self.set_of(&linked).await?;
             for (one, address) in self.running_of(&linked).await? {
-                environment.extend(instance_variables(&link.prefix(), one.number, &address, &one.ports));
+                environment.extend(instance_variables(&link.prefix(), one.number, &address, &one.ports, &set));
                 names.insert(address);
             }
         }
         if group.is_sequential {
             let prefix = variable_prefix(&group.unique_name);
+            let set = for_containers(&target.config.values).collect();
             for (one, address) in self.running_of(group).await? {
                 if one.id != instance.id {
-                    environment.extend(instance_variables(&prefix, one.number, &address, &one.ports));
+                    environment.extend(instance_variables(&prefix, one.number, &address, &one.ports, &set));
                     names.insert(address);
                 }
             }
         }
-        environment.extend(own_environment(target));
+        environment.extend(for_containers(&target.config.values));
         Ok((environment, names))
     }
 
@@ -60,6 +62,13 @@ impl Rollouts {
         let siblings = self.running_of(group).await?.into_iter().filter(|(one, _)| one.id != instance.id);
         names.extend(siblings.filter(|_| group.is_sequential).map(|(_, address)| address));
         Ok(names)
+    }
+
+    /// What a person set of a group's environment.
+    async fn set_of(&self, group: &ProcessGroup) -> Result<Environment, StoreError> {
+        let store = &self.0.store;
+        let Some(release) = releases::latest(store.pool(), group.app_id).await? else { return Ok(Environment::new()) };
+        Ok(for_containers(&configs::get(store.pool(), store.sealer(), release.config_id).await?.values).collect())
     }
 
     /// The running instances of a group, by number, with the host names at which they are reached.

@@ -5,7 +5,7 @@ use tokio::time::{Instant, sleep};
 use super::super::{Rollouts, Target};
 use super::{RETRY, START_LIMIT, Trouble, spec};
 use crate::engine::{Container, ContainerState};
-use crate::model::{Environment, GroupInstance, GroupInstanceState, ProcessGroup};
+use crate::model::{GroupInstance, GroupInstanceState, ProcessGroup};
 use crate::store::group_instances::{self, Move};
 use crate::store::{StoreError, apps, builds, configs, digest, process_groups, random_hex, releases};
 use crate::telemetry::metrics::metrics;
@@ -158,11 +158,4 @@ fn credential(group: &ProcessGroup) -> Option<Credential> {
     let token = random_hex(TOKEN_BYTES);
     let value = terms.value.replace("{owner}", group.owner.as_str()).replace("{token}", &token);
     Some(Credential { variable: terms.variable.clone(), value, token })
-}
-
-/// What a person set, as the containers get it.
-pub(super) fn own_environment(target: &Target) -> Environment {
-    let is_for_app = |name: &str| ![crate::model::REGISTRY_USERNAME, crate::model::REGISTRY_PASSWORD].contains(&name);
-    let values = target.config.values.iter().filter(|(name, _)| is_for_app(name));
-    values.map(|(name, value)| (name.clone(), value.to_string())).collect()
 }

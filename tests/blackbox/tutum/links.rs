@@ -42,11 +42,13 @@ async fn a_linked_application_is_reached_under_the_advertised_names() {
     let server = Slipway::start().await;
     let bob = Tutum::of(&server.owner().await).await;
     let image = server.foreign_image("docker-web").await;
-    let db = bob.running(&image, "my-db", json!({"target_num_containers": 2})).await;
+    let set = json!([{"key": "GREETING", "value": "hello"}]);
+    let db = bob.running(&image, "my-db", json!({"target_num_containers": 2, "container_envvars": set})).await;
     let containers = bob.containers(&db).await;
     let mut told = BTreeMap::new();
     for (number, container) in (1..).zip(&containers) {
-        let own = expected("MY_DB", number, container);
+        let mut own = expected("MY_DB", number, container);
+        own.insert(format!("MY_DB_{number}_ENV_GREETING"), "hello".to_owned());
         let variables: BTreeMap<String, String> =
             serde_json::from_value(container["link_variables"].clone()).expect("texts");
         assert_eq!(variables, own);

@@ -111,7 +111,8 @@ pub(in crate::api::tutum) struct Application {
     container_envvars: Vec<ApplicationVariable>,
     /// URIs of its containers, by their number.
     containers: Vec<String>,
-    /// What an application that links to this one would find in its environment now.
+    /// What an application that links to this one would find in its environment now: addresses of its running containers, and
+    /// what was set of theirs.
     link_variables: BTreeMap<String, String>,
     /// Applications that are told about this one.
     linked_from_application: Vec<LinkFrom>,
