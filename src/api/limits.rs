@@ -1,6 +1,11 @@
 //! Bounds of what a request may carry before its body. Each door says it in its own shape.
 
+use std::time::Duration;
+
+use axum::extract::Request;
 use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 
 /// Most bytes of all header names and values together.
 pub const HEADERS_MAX: usize = 16 << 10;
@@ -19,8 +24,22 @@ pub(super) enum Excess {
     Target,
 }
 
+/// A time to wait as `Retry-After` has it: in whole seconds, rounded up (RFC 9110 §10.2.3).
+pub(super) fn retry_after(wait: Duration) -> u128 {
+    wait.as_millis().div_ceil(1000).max(1)
+}
+
+/// Refuses a request whose head is too long, in the words of the door's error.
+pub(super) async fn limit_head<E: From<Excess> + IntoResponse>(request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
+    match excess(&head) {
+        Some(excess) => E::from(excess).into_response(),
+        None => next.run(Request::from_parts(head, body)).await,
+    }
+}
+
 /// What of a request's head is too long.
-pub(super) fn excess(head: &Parts) -> Option<Excess> {
+fn excess(head: &Parts) -> Option<Excess> {
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if target > TARGET_MAX {
         return Some(Excess::Target);
@@ -34,6 +53,13 @@ mod tests {
     use axum::http::Request;
 
     use super::*;
+
+    #[test]
+    fn a_wait_is_never_said_to_be_shorter_than_it_is() {
+        for (millis, expect) in [(0, 1), (1000, 1), (1001, 2), (9000, 9)] {
+            assert_eq!(retry_after(Duration::from_millis(millis)), expect);
+        }
+    }
 
     #[test]
     fn both_bounds_are_looked_at() {

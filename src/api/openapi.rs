@@ -4,6 +4,8 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 
+use super::routes::{Access, Endpoint};
+
 /// Under which name [`raw`] hides a schema from the builder.
 const RAW: &str = "x-raw";
 
@@ -86,11 +88,79 @@ pub(super) fn header_references(headers: &[(&str, &str)]) -> Map<String, Value> 
     headers.iter().map(reference).collect()
 }
 
+/// Where an operation lies.
+pub(super) struct Site<'a> {
+    /// Lower case, as in the document.
+    pub method: &'a str,
+    /// Below the door's mount.
+    pub path: &'a str,
+    pub access: Access,
+}
+
+/// Completes every operation, given the document's schemas, and sets the paths below `mount`. Each path says its place in the
+/// table of endpoints.
+pub(super) fn complete_operations(
+    document: &mut Value,
+    endpoints: &[Endpoint],
+    mount: &str,
+    complete: impl Fn(&Site, &mut Value, &Value),
+) {
+    let schemas = document["components"]["schemas"].clone();
+    let paths = document["paths"].take();
+    let mut completed = Map::new();
+    for (path, mut item) in paths.as_object().cloned().unwrap_or_default() {
+        // The table has no slash at the end, which makes no difference to requests.
+        let place = endpoints.iter().position(|endpoint| endpoint.described_path() == path.trim_end_matches('/'));
+        let access = place.map_or(Access::Caller, |place| endpoints[place].access);
+        for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            let tag = operation["tags"][0].as_str().unwrap_or_default();
+            let name = operation["operationId"].as_str().unwrap_or_default();
+            operation["operationId"] = json!(format!("{tag}_{name}"));
+            take_command(operation);
+            complete(&Site { method, path: &path, access }, operation, &schemas);
+        }
+        item["x-place"] = json!(place);
+        completed.insert(format!("{mount}{path}"), item);
+    }
+    document["paths"] = Value::Object(completed);
+}
+
+/// The names of the parameters in a path.
+pub(super) fn path_parameters(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+}
+
+/// How a door answers: its lists, the headers of its successes and its errors.
+pub(super) struct Answers {
+    pub lists: Envelope,
+    pub headers: fn() -> Map<String, Value>,
+    /// A reference to the error of a status.
+    pub error: fn(u16) -> Option<Value>,
+}
+
+impl Answers {
+    /// Completes what an operation says it answers, and adds the errors of these statuses.
+    pub(super) fn complete(&self, operation: &mut Value, schemas: &Value, errors: &[u16]) {
+        let Some(responses) = operation["responses"].as_object_mut() else { return };
+        for (status, response) in responses.iter_mut() {
+            match status.parse().ok().and_then(self.error) {
+                Some(error) if response["content"].is_null() => *response = error,
+                _ => complete_answer(response, (self.headers)(), schemas, &self.lists),
+            }
+        }
+        for status in errors {
+            if let Some(reference) = (self.error)(*status) {
+                responses.entry(status.to_string()).or_insert(reference);
+            }
+        }
+    }
+}
+
 /// The line of a handler's doc comment that names what the door's client offers.
 const COMMAND: &str = "Client: ";
 
 /// What the doc comment says of the client becomes a member of its own.
-pub(super) fn take_command(operation: &mut Value) {
+fn take_command(operation: &mut Value) {
     let text = operation["description"].as_str().unwrap_or_default().to_owned();
     let (commands, rest): (Vec<&str>, Vec<&str>) = text.split("\n\n").partition(|part| part.starts_with(COMMAND));
     if let Some(command) = commands.first() {
@@ -106,12 +176,7 @@ pub(super) struct Envelope {
 }
 
 /// Gives an answer of success its headers, and an example out of its schema.
-pub(super) fn complete_answer(
-    response: &mut Value,
-    mut headers: Map<String, Value>,
-    schemas: &Value,
-    envelope: &Envelope,
-) {
+fn complete_answer(response: &mut Value, mut headers: Map<String, Value>, schemas: &Value, envelope: &Envelope) {
     headers.extend(response["headers"].as_object().cloned().unwrap_or_default());
     response["headers"] = Value::Object(headers);
     let schema = &response["content"]["application/json"]["schema"];
@@ -170,8 +235,11 @@ pub(super) fn assert_described(document: &'static Value) {
             .filter(|parameter| parameter["in"] == "path")
             .filter_map(|parameter| parameter["name"].as_str())
             .collect();
-        let named = place.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
-        assert_eq!(described, named, "{place}: openapi/components.rs describes the parameters of paths");
+        assert_eq!(
+            described,
+            path_parameters(&place).collect(),
+            "{place}: openapi/components.rs describes the parameters of paths"
+        );
         for (status, answer) in operation["responses"].as_object().unwrap() {
             let is_described =
                 answer["$ref"].is_string() || answer["description"].as_str().is_some_and(|text| !text.is_empty());

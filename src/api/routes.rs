@@ -2,6 +2,7 @@
 
 use axum::Router;
 use axum::handler::Handler;
+use axum::http::HeaderValue;
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use crate::platform::Platform;
@@ -42,6 +43,16 @@ impl Endpoint {
     pub(super) fn answered(&self) -> Vec<&'static str> {
         let head = self.methods.contains(&"GET").then_some("HEAD");
         self.methods.iter().copied().chain(head).collect()
+    }
+}
+
+/// The methods of one path, for `Allow`.
+#[derive(Clone)]
+pub(super) struct Allow(pub HeaderValue);
+
+impl Allow {
+    pub(super) fn new(methods: &[&str]) -> Self {
+        Self(HeaderValue::from_str(&methods.join(", ")).expect("methods are ASCII"))
     }
 }
 

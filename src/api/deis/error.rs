@@ -9,7 +9,7 @@ use axum::http::{HeaderName, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::api::limits::{Excess, HEADERS_MAX, TARGET_MAX};
+use crate::api::limits::{Excess, HEADERS_MAX, TARGET_MAX, retry_after};
 use crate::platform;
 
 /// Field name -> what is wrong with it.
@@ -48,6 +48,12 @@ impl Error {
     /// One field that breaks one rule.
     pub(super) fn field(name: &'static str, message: impl Into<String>) -> Self {
         Self::Fields([(name, vec![message.into()])].into())
+    }
+}
+
+impl From<Excess> for Error {
+    fn from(excess: Excess) -> Self {
+        Self::HeadTooLong(excess)
     }
 }
 
@@ -115,9 +121,9 @@ fn of_platform(error: platform::Error) -> Response {
     answer.into_response()
 }
 
-/// In whole seconds, rounded up, as Django REST framework words it (RFC 6585 §4, RFC 9110 §10.2.3).
+/// As Django REST framework words it (RFC 6585 §4).
 fn throttled(wait: Duration) -> (StatusCode, [(HeaderName, String); 1], Json<Value>) {
-    let seconds = wait.as_millis().div_ceil(1000).max(1);
+    let seconds = retry_after(wait);
     let text = format!(
         "Request was throttled. Expected available in {seconds} second{}.",
         if seconds == 1 { "" } else { "s" }

@@ -13,7 +13,7 @@ use hyper::ext::ReasonPhrase;
 use serde_json::json;
 
 use super::error::Error;
-use crate::api::limits;
+use crate::api::routes::Allow;
 
 /// With underscores, as Deis sent them; client 1.5.2 warns about any other value than its own 1.2.
 const API_VERSION: HeaderName = HeaderName::from_static("x_deis_api_version");
@@ -27,16 +27,6 @@ const NEW_RELEASE: HeaderName = HeaderName::from_static("deis-release");
 /// What a client may send as its version: 1.0.x sends `1.0`, 1.1 to 1.9 send `1`, libraries nothing.
 const CLIENT_VERSIONS: [&str; 2] = ["1.0", "1"];
 
-/// The methods of one path, for `Allow`.
-#[derive(Clone)]
-pub(super) struct Allow(HeaderValue);
-
-impl Allow {
-    pub(super) fn new(methods: &[&str]) -> Self {
-        Self(HeaderValue::from_str(&methods.join(", ")).expect("methods are ASCII"))
-    }
-}
-
 /// Refuses clients of another version before anything else is looked at, answers a browser's preflight, and says on
 /// every answer which methods the path has.
 pub(super) async fn with_allow(State(Allow(allow)): State<Allow>, request: Request, next: Next) -> Response {
@@ -47,15 +37,6 @@ pub(super) async fn with_allow(State(Allow(allow)): State<Allow>, request: Reque
     };
     response.headers_mut().insert(ALLOW, allow);
     response
-}
-
-/// Refuses a request whose head is too long.
-pub(super) async fn limit_head(request: Request, next: Next) -> Response {
-    let (head, body) = request.into_parts();
-    match limits::excess(&head) {
-        Some(excess) => Error::HeadTooLong(excess).into_response(),
-        None => next.run(Request::from_parts(head, body)).await,
-    }
 }
 
 /// Puts the headers of §1.3 and §1.5 and the upper-case reason phrase on an answer.

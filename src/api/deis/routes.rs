@@ -6,7 +6,8 @@ use axum::middleware::{from_fn, from_fn_with_state};
 
 use super::error::Error;
 use super::{auth, headers, hooks};
-use crate::api::routes::{Access, Routes};
+use crate::api::limits::limit_head;
+use crate::api::routes::{Access, Allow, Routes};
 use crate::platform::Platform;
 
 /// The door. Every path answers HEAD and OPTIONS too, and 405 to any other method, with the list of its methods in `Allow`
@@ -21,11 +22,11 @@ pub(super) fn finish(routes: Routes, platform: &Platform) -> Router {
             Access::Caller => handlers.layer(from_fn_with_state(platform.clone(), auth::authenticate)),
             Access::Builder => handlers.layer(from_fn_with_state(platform.clone(), hooks::authenticate)),
         };
-        handlers.layer(from_fn_with_state(headers::Allow::new(&methods), headers::with_allow))
+        handlers.layer(from_fn_with_state(Allow::new(&methods), headers::with_allow))
     });
     router
         .fallback(unknown)
-        .layer(from_fn(headers::limit_head))
+        .layer(from_fn(limit_head::<Error>))
         .layer(from_fn(headers::dress))
         .with_state(platform.clone())
 }

@@ -8,7 +8,7 @@ use axum::http::{HeaderName, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::api::limits::{Excess, HEADERS_MAX, TARGET_MAX};
+use crate::api::limits::{Excess, HEADERS_MAX, TARGET_MAX, retry_after};
 use crate::platform;
 
 /// Why a request is not answered with success.
@@ -42,6 +42,12 @@ impl Error {
     /// A member that breaks its rule.
     pub(super) fn invalid(field: &'static str, message: impl Into<String>) -> Self {
         Self::Invalid { field, message: message.into() }
+    }
+}
+
+impl From<Excess> for Error {
+    fn from(excess: Excess) -> Self {
+        Self::HeadTooLong(excess)
     }
 }
 
@@ -120,9 +126,9 @@ fn member(field: &'static str) -> &'static str {
     MEMBERS.iter().find(|(core, _)| *core == field).map_or(field, |(_, own)| own)
 }
 
-/// In whole seconds, rounded up (RFC 6585 §4, RFC 9110 §10.2.3).
+/// RFC 6585 §4.
 fn throttled(wait: Duration) -> (StatusCode, [(HeaderName, String); 1], Json<Value>) {
-    let seconds = wait.as_millis().div_ceil(1000).max(1);
+    let seconds = retry_after(wait);
     let text = format!("Too many wrong passwords; try again in {seconds} s.");
     (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds.to_string())], Json(json!({"error": text})))
 }

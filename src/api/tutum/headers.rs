@@ -4,24 +4,13 @@ use axum::extract::{Request, State};
 use axum::http::header::{ALLOW, CACHE_CONTROL, VARY};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
-use super::error::Error;
-use crate::api::limits;
+use crate::api::routes::Allow;
 
 /// Copied from the original's answers, as is the next.
 pub(super) const CACHING: &str = "must-revalidate, max-age=0";
 pub(super) const VARYING: &str = "Accept, Authorization, Cookie";
-
-/// The methods of one path, for `Allow`.
-#[derive(Clone)]
-pub(super) struct Allow(HeaderValue);
-
-impl Allow {
-    pub(super) fn new(methods: &[&str]) -> Self {
-        Self(HeaderValue::from_str(&methods.join(", ")).expect("methods are ASCII"))
-    }
-}
 
 /// Says which methods the path has to whoever asked with another one.
 pub(super) async fn with_allow(State(Allow(allow)): State<Allow>, request: Request, next: Next) -> Response {
@@ -30,15 +19,6 @@ pub(super) async fn with_allow(State(Allow(allow)): State<Allow>, request: Reque
         response.headers_mut().insert(ALLOW, allow);
     }
     response
-}
-
-/// Refuses a request whose head is too long.
-pub(super) async fn limit_head(request: Request, next: Next) -> Response {
-    let (head, body) = request.into_parts();
-    match limits::excess(&head) {
-        Some(excess) => Error::HeadTooLong(excess).into_response(),
-        None => next.run(Request::from_parts(head, body)).await,
-    }
 }
 
 /// Puts the headers of §1.5 on an answer.

@@ -6,7 +6,8 @@ use axum::middleware::{from_fn, from_fn_with_state};
 
 use super::error::Error;
 use super::{auth, headers};
-use crate::api::routes::Routes;
+use crate::api::limits::limit_head;
+use crate::api::routes::{Allow, Routes};
 use crate::platform::Platform;
 
 /// The door. Who is calling is asked before anything else (spec §1.11), also where there is nothing: only what is public is
@@ -14,7 +15,7 @@ use crate::platform::Platform;
 pub(super) fn finish(routes: Routes, platform: &Platform) -> Router {
     let framed = |routes: Routes| {
         routes.into_router(|endpoint, handlers| {
-            let allow = headers::Allow::new(&endpoint.answered());
+            let allow = Allow::new(&endpoint.answered());
             handlers.fallback(not_allowed).layer(from_fn_with_state(allow, headers::with_allow))
         })
     };
@@ -22,7 +23,7 @@ pub(super) fn finish(routes: Routes, platform: &Platform) -> Router {
     let asked = from_fn_with_state(platform.clone(), auth::authenticate);
     framed(public)
         .merge(framed(others).fallback(unknown).layer(asked))
-        .layer(from_fn(headers::limit_head))
+        .layer(from_fn(limit_head::<Error>))
         .layer(from_fn(headers::dress))
         .with_state(platform.clone())
 }

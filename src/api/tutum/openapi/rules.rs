@@ -3,34 +3,24 @@
 use serde_json::{Map, Value, json};
 
 use super::{components, errors};
-use crate::api::openapi::{Envelope, complete_answer, schema_of, take_command};
+use crate::api::openapi::{Answers, Envelope, Site, complete_operations, path_parameters, schema_of};
 use crate::api::routes::{Access, Endpoint};
 
-/// How lists are made here.
-const LISTS: Envelope = Envelope {
-    prefix: "ListOf_",
-    wrap: |entry| {
-        let meta = json!({"limit": 25, "next": null, "offset": 0, "previous": null, "total_count": 1});
-        json!({"meta": meta, "objects": [entry]})
+const ANSWERS: Answers = Answers {
+    lists: Envelope {
+        prefix: "ListOf_",
+        wrap: |entry| {
+            let meta = json!({"limit": 25, "next": null, "offset": 0, "previous": null, "total_count": 1});
+            json!({"meta": meta, "objects": [entry]})
+        },
     },
+    headers: components::answer_headers,
+    error: errors::reference,
 };
 
 /// Completes every operation and sets the paths below the door's mount.
 pub(super) fn apply(document: &mut Value, endpoints: &[Endpoint]) {
-    let schemas = document["components"]["schemas"].clone();
-    let paths = document["paths"].take();
-    let mut completed = Map::new();
-    for (path, mut item) in paths.as_object().cloned().unwrap_or_default() {
-        // The table has no slash at the end, which makes no difference to requests.
-        let is_it = |endpoint: &&Endpoint| endpoint.described_path() == path.trim_end_matches('/');
-        let access = endpoints.iter().find(is_it).map_or(Access::Caller, |endpoint| endpoint.access);
-        item["x-place"] = json!(endpoints.iter().position(|endpoint| is_it(&endpoint)));
-        for (method, operation) in item.as_object_mut().into_iter().flatten().filter(|(name, _)| *name != "x-place") {
-            complete(method, &path, access, operation, &schemas);
-        }
-        completed.insert(format!("/api/v1{path}"), item);
-    }
-    document["paths"] = Value::Object(completed);
+    complete_operations(document, endpoints, "/api/v1", complete);
 }
 
 /// A schema that is another one and more gets the members of both, since readers and programs look for them in one place;
@@ -62,54 +52,55 @@ pub(super) fn flatten(document: &mut Value) {
     }
 }
 
-fn complete(method: &str, path: &str, access: Access, operation: &mut Value, schemas: &Value) {
+fn complete(site: &Site, operation: &mut Value, schemas: &Value) {
     let has_body = operation.get("requestBody").is_some();
-    let is_list = schema_of(&operation["responses"]["200"]).contains(LISTS.prefix);
-    let tag = operation["tags"][0].as_str().unwrap_or_default().to_owned();
-    let name = operation["operationId"].as_str().unwrap_or_default().to_owned();
-    operation["operationId"] = json!(format!("{tag}_{name}"));
-    let has_password = path == "/auth/";
-    operation["x-callers"] = match access {
-        Access::Public if has_password => json!("Whoever knows the account's password"),
-        Access::Public => json!("Anyone"),
-        Access::Caller | Access::Builder => json!("Any account, for what is its own"),
-    };
-    match access {
-        Access::Public if has_password => operation["security"] = json!([{"password": []}]),
+    let is_list = schema_of(&operation["responses"]["200"]).contains(ANSWERS.lists.prefix);
+    operation["x-callers"] = json!(callers(site));
+    match site.access {
+        Access::Public if takes_password(site) => operation["security"] = json!([{"password": []}]),
         Access::Public => operation["security"] = json!([]),
         Access::Caller | Access::Builder => {}
     }
-    take_command(operation);
-    let named = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let mut parameters: Vec<Value> = named.filter_map(components::path_parameter).collect();
+    let mut parameters: Vec<Value> = path_parameters(site.path).filter_map(components::path_parameter).collect();
     if is_list {
-        parameters.extend(components::list_parameters(path));
+        parameters.extend(components::list_parameters(site.path));
     }
     operation["parameters"] = Value::Array(parameters);
     if has_body {
-        let reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str();
-        let schema = &schemas[reference.unwrap_or_default().trim_start_matches("#/components/schemas/")];
-        let is_required = schema.get("required").is_some() || schema.get("anyOf").is_some();
-        let example = schema["examples"].get(0).cloned();
-        operation["requestBody"]["required"] = json!(is_required);
-        operation["requestBody"]["content"]["application/json"]["example"] = json!(example);
+        complete_body(&mut operation["requestBody"], schemas);
     }
-    for (status, response) in operation["responses"].as_object_mut().into_iter().flatten() {
-        match status.parse().ok().and_then(errors::reference) {
-            Some(error) if response["content"].is_null() => *response = error,
-            _ => complete_answer(response, components::answer_headers(), schemas, &LISTS),
-        }
+    ANSWERS.complete(operation, schemas, &errors_at(site, is_list, has_body));
+}
+
+fn takes_password(site: &Site) -> bool {
+    site.path == "/auth/"
+}
+
+fn callers(site: &Site) -> &'static str {
+    match site.access {
+        Access::Public if takes_password(site) => "Whoever knows the account's password",
+        Access::Public => "Anyone",
+        Access::Caller | Access::Builder => "Any account, for what is its own",
     }
-    let mut statuses = vec![405, 414, 431, 500];
-    statuses.extend((access != Access::Public || has_password).then_some(401));
-    statuses.extend(path.contains('{').then_some(404));
-    statuses.extend((is_list || method != "get").then_some(400));
-    statuses.extend((method != "get" && access == Access::Caller).then_some(503));
-    statuses.extend(has_body.then_some([408, 413, 415]).into_iter().flatten());
-    let Some(responses) = operation["responses"].as_object_mut() else { return };
-    for status in statuses {
-        if let Some(reference) = errors::reference(status) {
-            responses.entry(status.to_string()).or_insert(reference);
-        }
-    }
+}
+
+/// Statuses that an operation here can answer beside its own.
+fn errors_at(site: &Site, is_list: bool, has_body: bool) -> Vec<u16> {
+    let (is_public, is_change) = (site.access == Access::Public, site.method != "get");
+    let mut errors = vec![405, 414, 431, 500];
+    errors.extend((!is_public || takes_password(site)).then_some(401));
+    errors.extend(site.path.contains('{').then_some(404));
+    errors.extend((is_list || is_change).then_some(400));
+    errors.extend((is_change && !is_public).then_some(503));
+    errors.extend(has_body.then_some([408, 413, 415]).into_iter().flatten());
+    errors
+}
+
+/// Gives a body its example, and says whether it may be left out.
+fn complete_body(body: &mut Value, schemas: &Value) {
+    let content = &mut body["content"]["application/json"];
+    let reference = content["schema"]["$ref"].as_str().unwrap_or_default();
+    let schema = &schemas[reference.trim_start_matches("#/components/schemas/")];
+    content["example"] = json!(schema["examples"].get(0));
+    body["required"] = json!(schema.get("required").is_some() || schema.get("anyOf").is_some());
 }
