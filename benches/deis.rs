@@ -9,7 +9,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::api::Api;
-use crate::machine::two_cores;
+use crate::machine::{two_cores, undisturbed};
 use crate::population::{self, APPS, RELEASES};
 use crate::postgres::Postgres;
 use crate::report::{Aim, Row, Section, Unit};
@@ -77,7 +77,7 @@ pub async fn measure() -> Result<Section> {
              {FULL_PAGE}, and sets a config value of one app after the other, which cuts a release each time. The \
              baseline is the same request on a server whose database holds nothing else; Slipway's has {APPS} apps and \
              {RELEASES} releases of somebody else beside. The server is started on one core, wrk runs on the other, \
-             PostgreSQL on both."
+             PostgreSQL on both. Rounds are measured again as those of the router are."
         ),
         baseline: "few",
         rows,
@@ -99,7 +99,8 @@ async fn measure_kind(
     for round in 0..ROUNDS {
         let order = if sides(round) == sides(0) { [0, 1] } else { [1, 0] };
         for number in order {
-            let measured = both[number].wrk(kind, connections, core)?.run(RUN).await?;
+            let wrk = both[number].wrk(kind, connections, core)?;
+            let measured = undisturbed(async || wrk.run(RUN).await).await?;
             rates[number].push(measured.requests_per_second);
             p99s[number].push(measured.p99_milliseconds);
         }
