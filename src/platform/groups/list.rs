@@ -37,6 +37,7 @@ impl Platform {
     /// # Errors
     /// [`Error::NotFound`], also for one that was terminated five minutes ago.
     pub async fn group(&self, owner: &User, id: GroupId) -> Result<GroupDetail, Error> {
+        let work = self.work().await?;
         let group = self.owned_group(owner, id).await?;
         let pool = self.0.store.pool();
         let missing = || Error::NotFound(format!("application {id}"));
@@ -46,7 +47,7 @@ impl Platform {
         } else {
             self.filled(group).await?.ok_or_else(missing)?
         };
-        let scene = self.scene_of(vec![group.clone()], owner).await?;
+        let scene = self.scene_of(vec![group.clone()], owner, work).await?;
         let view = self.view_of(&scene, &group);
         let told = self.told_of(&group, &environment, scene.instances.get(&id).map_or(&[], Vec::as_slice));
         Ok(GroupDetail {
@@ -119,6 +120,7 @@ impl Platform {
 
     async fn scene(&self, owner: &User) -> Result<Scene, Error> {
         self.name_groups_of(owner).await?;
+        let work = self.work().await?;
         let mut groups = Vec::new();
         for group in process_groups::of_owner(self.0.store.pool(), owner.id).await? {
             if group.is_managed {
@@ -127,11 +129,23 @@ impl Platform {
                 groups.push(group);
             }
         }
-        self.scene_of(groups, owner).await
+        self.scene_of(groups, owner, work).await
+    }
+
+    /// What is under way, by app. Read before the groups: an operation ends after all else that it writes, so that a group
+    /// whose operation was over shows all that it did, its dates, too.
+    async fn work(&self) -> Result<HashMap<AppId, OperationKind>, Error> {
+        let live = operations::live(self.0.store.pool()).await?;
+        Ok(live.into_iter().map(|operation| (operation.app_id, operation.kind)).collect())
     }
 
     /// Groups with their instances: those that are managed in one query, the others app by app.
-    async fn scene_of(&self, groups: Vec<ProcessGroup>, owner: &User) -> Result<Scene, Error> {
+    async fn scene_of(
+        &self,
+        groups: Vec<ProcessGroup>,
+        owner: &User,
+        work: HashMap<AppId, OperationKind>,
+    ) -> Result<Scene, Error> {
         let pool = self.0.store.pool();
         let of = match &groups[..] {
             [only] => Of::Group(only.id),
@@ -149,7 +163,7 @@ impl Platform {
         Ok(Scene {
             groups,
             instances,
-            work: operations::live(pool).await?.into_iter().map(|it| (it.app_id, it.kind)).collect(),
+            work,
             destroying: destroying(&owned),
             apps: owned.into_iter().map(|app| (app.id, app.name.to_string())).collect(),
         })
