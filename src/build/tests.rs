@@ -62,6 +62,7 @@ impl World {
             owner_id: UserId::new(),
             owner: "tester".parse().unwrap(),
             is_destroying: false,
+            epoch: 0,
             created_at: Timestamp::now(),
             updated_at: Timestamp::now(),
         };

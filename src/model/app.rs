@@ -86,6 +86,8 @@ pub struct App {
     pub owner: Username,
     /// Once true the app is on its way out: nothing may start in it again, and a restart finishes the destruction.
     pub is_destroying: bool,
+    /// How often access to the app was taken from somebody. Streams, waiting pushes and caches belong to one epoch.
+    pub epoch: i64,
     /// When it was created.
     pub created_at: Timestamp,
     /// When its row last changed.

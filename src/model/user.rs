@@ -88,6 +88,8 @@ pub struct User {
     pub is_superuser: bool,
     /// An inactive account can neither log in nor push.
     pub is_active: bool,
+    /// How often access was taken from whoever was signed in. Sessions and tokens belong to one epoch.
+    pub epoch: i64,
     /// When it registered.
     pub created_at: Timestamp,
     /// When it last logged in.

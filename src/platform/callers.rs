@@ -69,6 +69,7 @@ mod tests {
             last_name: String::new(),
             is_superuser: false,
             is_active: true,
+            epoch: 0,
             created_at: Timestamp::now(),
             last_login_at: Timestamp::now(),
         }

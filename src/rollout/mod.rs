@@ -279,6 +279,7 @@ pub(crate) mod tests_support {
                 owner_id,
                 owner: owner.clone(),
                 is_destroying: false,
+                epoch: 0,
                 created_at: now,
                 updated_at: now,
             },

@@ -16,6 +16,7 @@ fn app(row: &AnyRow) -> Result<App, StoreError> {
         owner_id: parsed(row, "owner_id")?,
         owner: parsed(row, "owner")?,
         is_destroying: flag(row, "is_destroying")?,
+        epoch: integer(row, "epoch")?,
         created_at: time(row, "created_at")?,
         updated_at: time(row, "updated_at")?,
     })
@@ -110,6 +111,15 @@ pub async fn set_owner<'c>(executor: impl AnyExecutor<'c>, id: AppId, owner: Use
         .execute(executor)
         .await?;
     Ok(())
+}
+
+/// Begins another epoch of the app: what was begun with access to it under the one before has to end. Returns the new one.
+pub async fn advance_epoch<'c>(executor: impl AnyExecutor<'c>, id: AppId) -> Result<i64, StoreError> {
+    let row = sqlx::query("UPDATE apps SET epoch = epoch + 1 WHERE id = $1 RETURNING epoch")
+        .bind(id.to_string())
+        .fetch_one(executor)
+        .await?;
+    integer(&row, "epoch")
 }
 
 /// Notes that something about the app changed now.

@@ -34,6 +34,7 @@ pub(super) fn user(row: &AnyRow) -> Result<User, StoreError> {
         last_name: text(row, "last_name")?,
         is_superuser: flag(row, "is_superuser")?,
         is_active: flag(row, "is_active")?,
+        epoch: integer(row, "epoch")?,
         created_at: time(row, "created_at")?,
         last_login_at: time(row, "last_login_at")?,
     })
@@ -172,6 +173,15 @@ pub async fn renew_token<'c>(
         .execute(executor)
         .await?;
     Ok(token)
+}
+
+/// Begins another epoch of the account: whoever signed in under the one before has to sign in again. Returns the new one.
+pub async fn advance_epoch<'c>(executor: impl AnyExecutor<'c>, id: UserId) -> Result<i64, StoreError> {
+    let row = sqlx::query("UPDATE users SET epoch = epoch + 1 WHERE id = $1 RETURNING epoch")
+        .bind(id.to_string())
+        .fetch_one(executor)
+        .await?;
+    integer(&row, "epoch")
 }
 
 /// Makes the account an administrator, or an ordinary one.

@@ -38,4 +38,5 @@ mod strategies;
 mod supervision;
 mod support;
 mod takeover;
+mod tenants;
 mod tutum;

@@ -1,0 +1,1 @@
+//! Dockerfiles that reach for what is not in their build: frontends, caches, bases, addresses.

@@ -1,0 +1,1 @@
+//! Images: the platform's own, private ones, those of other apps.

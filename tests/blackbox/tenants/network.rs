@@ -1,0 +1,1 @@
+//! Networks and connections: what is reached from a build or an app, and who can take all places.

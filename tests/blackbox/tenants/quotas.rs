@@ -1,0 +1,1 @@
+//! What one tenant can use up: disk, database, memory, turns.

@@ -1,0 +1,1 @@
+//! Access that was taken away is gone, whatever was begun with it.
