@@ -26,11 +26,12 @@ test: ## set up this machine, then run every test, those with a real engine incl
 	$(TARGET)/debug/slipway stack build
 	cargo test
 
-check: ## format, lints, docs, architecture, shell syntax: seconds, no engine
+check: ## format, lints, docs, architecture, dependencies, shell syntax: seconds, no engine
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 	cargo test --test architecture
+	scripts/deny
 	@for script in $$(grep -rlE '^#!/bin/(ba)?sh' scripts .ci buildpacks src/build/stack); do \
 	  bash -n "$$script" || exit 1; \
 	done
