@@ -139,7 +139,14 @@ impl Docker {
     }
 
     pub(super) async fn inspect(&self, container: &str) -> Result<Container, EngineError> {
-        Ok(inspected(self.raw_inspect(container).await?))
+        let mut found = inspected(self.raw_inspect(container).await?);
+        if let ContainerState::Exited(status) = &mut found.state
+            && status.code != 0
+            && self.socket.is_some()
+        {
+            status.out_of_memory |= self.kernel_log.tells_of_a_kill_in(&found.id);
+        }
+        Ok(found)
     }
 
     pub(super) async fn raw_inspect(&self, container: &str) -> Result<ContainerInspectResponse, EngineError> {

@@ -6,6 +6,7 @@ mod build_output;
 mod containers;
 mod exec;
 mod images;
+mod kernel_log;
 mod limits;
 mod lines;
 mod networks;
@@ -30,6 +31,7 @@ use super::{
     ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, RegistryLogin, Resources, Volume,
 };
 use act::Act;
+use kernel_log::KernelLog;
 use session::EngineAddress;
 
 /// What the client library waits for the head of an answer. An answer to a large upload or a silent build takes as long
@@ -57,6 +59,8 @@ pub struct Docker {
     has_buildkit: bool,
     /// Held while a network is looked up and created: engine network names are not unique.
     network_creation: tokio::sync::Mutex<()>,
+    /// What the kernel says, where the engine runs on this machine.
+    kernel_log: KernelLog,
 }
 
 impl Docker {
@@ -98,6 +102,7 @@ impl Docker {
             },
             socket,
             network_creation: tokio::sync::Mutex::new(()),
+            kernel_log: KernelLog::default(),
         })
     }
 
