@@ -15,6 +15,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::build::Frontend;
+use crate::engine::BaseImages;
 use crate::model::{BuilderKey, ChallengeChoice, Registration, Size};
 
 pub use options::{ConfigError, Options, Origin};
@@ -105,6 +107,10 @@ pub struct Config {
     pub build_concurrency: NonZeroUsize,
     /// Largest image that a Dockerfile may build, in bytes.
     pub build_image_bytes: u64,
+    /// Programs that may read Dockerfiles, beside the engine's own.
+    pub build_frontends: Vec<Frontend>,
+    /// Images of this machine that Dockerfiles may build on.
+    pub base_images: BaseImages,
     /// Free disk space in bytes below which no build begins. May be zero.
     pub min_free_disk_bytes: u64,
     /// Whether submodules and buildpacks may be fetched from this very machine, and log drains go to it.

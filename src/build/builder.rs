@@ -1,5 +1,6 @@
 //! The builder: what every build shares, whichever way it goes.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,10 +9,11 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
 use super::ca::CaBundle;
+use super::frontend::Frontend;
 use super::plan::{Recipe, SMALL_FILE_BYTES};
 use super::queue::Queue;
 use super::{BuildError, BuildLogs, FingerprintKey, Plan, SlugStore, Stack};
-use crate::engine::{Engine, EngineError, Labels, LineSink, Purpose, Resources, label, labels};
+use crate::engine::{Engine, EngineError, ImageFetcher, Labels, LineSink, Purpose, Resources, label, labels};
 use crate::git::Source;
 use crate::model::{App, AppId, BuildId, BuildKind, ConfigVars, OperationId, Procfile};
 
@@ -48,8 +50,10 @@ pub struct BuildSettings {
     pub logs: BuildLogs,
     /// What slugs are built and run on.
     pub stack: Stack,
-    /// Keys the digests that config values go into.
+    /// Keys the digests that config values go into, and the names of caches.
     pub fingerprint_key: FingerprintKey,
+    /// Programs beside the engine's own that may read Dockerfiles.
+    pub frontends: Vec<Frontend>,
 }
 
 /// One build that is asked for.
@@ -87,18 +91,20 @@ pub struct Built {
 /// Builds images. One for the whole server; builds of different apps may go on at the same time.
 pub struct Builder {
     pub(super) engine: Arc<dyn Engine>,
+    pub(super) images: Arc<ImageFetcher>,
     pub(super) settings: BuildSettings,
     pub(super) server_id: String,
     pub(super) tasks: TaskTracker,
     queue: Queue,
+    held: Arc<tokio::sync::Mutex<HashMap<String, usize>>>,
 }
 
 impl Builder {
     /// A builder whose objects in the engine carry `server_id`. Clean-up that outlives a cancelled build runs on
     /// `tasks`: wait for it before the runtime ends.
-    pub fn new(engine: Arc<dyn Engine>, settings: BuildSettings, server_id: String, tasks: TaskTracker) -> Self {
+    pub fn new(images: Arc<ImageFetcher>, settings: BuildSettings, server_id: String, tasks: TaskTracker) -> Self {
         let queue = Queue::new(settings.at_once);
-        Self { engine, settings, server_id, tasks, queue }
+        Self { engine: Arc::clone(images.engine()), images, settings, server_id, tasks, queue, held: Arc::default() }
     }
 
     /// Where slugs are kept.
@@ -166,8 +172,14 @@ impl Builder {
     ///
     /// # Errors
     /// When the engine refuses.
-    pub async fn remove_cache(&self, app: AppId) -> Result<(), EngineError> {
+    #[cfg(test)]
+    pub async fn remove_cache(&self, app: &App) -> Result<(), EngineError> {
         self.engine.remove_volume(&cache_volume(app)).await
+    }
+
+    /// What clean-up after a build needs.
+    pub(super) fn handle(&self) -> Handle {
+        Handle { engine: Arc::clone(&self.engine), tasks: self.tasks.clone(), held: Arc::clone(&self.held) }
     }
 
     pub(super) fn resources(&self) -> Resources {
@@ -208,6 +220,39 @@ impl Builder {
     }
 }
 
+/// The engine, and who owns the tasks that outlive a build.
+#[derive(Clone)]
+pub(super) struct Handle {
+    pub engine: Arc<dyn Engine>,
+    pub tasks: TaskTracker,
+    /// How many builds hold a name. Locked while the engine is told, so that no name goes that was asked for again.
+    held: Arc<tokio::sync::Mutex<HashMap<String, usize>>>,
+}
+
+impl Handle {
+    /// Gives an image a name, which stays until everybody who asked for it has given it back.
+    pub async fn hold(&self, image: &str, name: &str) -> Result<(), EngineError> {
+        let mut held = self.held.lock().await;
+        self.engine.tag_image(image, name).await?;
+        *held.entry(name.to_owned()).or_default() += 1;
+        Ok(())
+    }
+
+    /// Gives back a name.
+    pub async fn release(&self, name: &str) {
+        let mut held = self.held.lock().await;
+        let Some(count) = held.get_mut(name) else { return };
+        *count -= 1;
+        if *count > 0 {
+            return;
+        }
+        held.remove(name);
+        if let Err(error) = self.engine.remove_image(name).await {
+            tracing::warn!(name, %error, "the name of an image that was built on stays");
+        }
+    }
+}
+
 /// A fresh name for a container that a build needs for `purpose`.
 pub(super) fn container_name(build: BuildId, purpose: &str) -> String {
     let attempt = OperationId::new();
@@ -219,7 +264,10 @@ pub(super) fn short(build: BuildId) -> String {
     build.to_string().replace('-', "").chars().take(12).collect()
 }
 
-/// The volume that an app's builds share.
-pub(super) fn cache_volume(app: AppId) -> String {
-    format!("slipway-cache-{app}")
+/// The volume that an app's builds share for as long as nobody who could write to it has lost access to the app.
+pub fn cache_volume(app: &App) -> String {
+    match app.epoch {
+        0 => format!("slipway-cache-{}", app.id),
+        epoch => format!("slipway-cache-{}-{epoch}", app.id),
+    }
 }

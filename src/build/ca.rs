@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 use tar::EntryType;
 
 use super::BuildError;
-use super::instructions::{Instruction, instructions};
 use crate::engine::{Engine, EngineError, byte_stream, small_archive};
 
 /// Where builds find the bundle.
@@ -44,7 +43,7 @@ pub(super) struct CaBundle {
 }
 
 impl CaBundle {
-    /// Reads the file anew, so that a renewed bundle counts from the next build on.
+    /// Reads the file each time, so that a renewed bundle counts from the next build on.
     pub async fn read(path: &Path) -> Result<Self, BuildError> {
         let action = format!("reading the CA bundle {}", path.display());
         Ok(Self { contents: tokio::fs::read(path).await.map_err(BuildError::io(action))? })
@@ -88,56 +87,12 @@ impl CaBundle {
     }
 }
 
-/// The Dockerfile with the bundle of image `ca_image` given to every stage that runs something.
+/// The instructions that give a stage the bundle of image `ca_image`.
 ///
 /// `ARG` values are in the environment of `RUN`, and not in that of the finished image. Nothing here changes from build
-/// to build, so the engine's cache stays valid. A stage that only copies files is left alone: it downloads nothing, and
+/// to build, so the engine's cache stays valid. A stage that only copies files needs none of this: it downloads nothing, and
 /// an image `FROM scratch` stays what its author made of it.
-pub(super) fn with_ca(dockerfile: &str, ca_image: &str) -> String {
-    let instructions = instructions(dockerfile);
-    let mut insertions = BTreeMap::new();
-    let mut stages: Vec<Stage> = Vec::new();
-    for (index, from) in instructions.iter().enumerate().filter(|(_, i)| i.keyword == "from") {
-        let (parent, name) = from_and_name(from);
-        let body = instructions[index + 1..].iter().take_while(|i| i.keyword != "from");
-        let runs = body.into_iter().any(|i| i.keyword == "run");
-        let inherits =
-            stages.iter().rev().find(|stage| stage.name.as_deref() == Some(&*parent)).is_some_and(|s| s.has_file);
-        if runs {
-            insertions.insert(from.lines.end, block(ca_image, inherits));
-        }
-        stages.push(Stage { name, has_file: runs || inherits });
-    }
-    let mut text = String::with_capacity(dockerfile.len() + insertions.len() * 700);
-    for (number, line) in (1..).zip(dockerfile.split_inclusive('\n')) {
-        text.push_str(line);
-        if let Some(block) = insertions.get(&number) {
-            if !line.ends_with('\n') {
-                text.push('\n');
-            }
-            text.push_str(block);
-        }
-    }
-    text
-}
-
-struct Stage {
-    name: Option<String>,
-    has_file: bool,
-}
-
-/// What a `FROM` line takes from, and how it names its stage. Stage names do not mind case.
-fn from_and_name(from: &Instruction) -> (String, Option<String>) {
-    let mut words = from.rest.split_whitespace().filter(|word| !word.starts_with("--"));
-    let parent = words.next().unwrap_or_default().to_ascii_lowercase();
-    let name = match (words.next(), words.next()) {
-        (Some(keyword), Some(name)) if keyword.eq_ignore_ascii_case("as") => Some(name.to_ascii_lowercase()),
-        _ => None,
-    };
-    (parent, name)
-}
-
-fn block(ca_image: &str, inherits_file: bool) -> String {
+pub(super) fn block(ca_image: &str, inherits_file: bool) -> String {
     let mut block = String::new();
     if !inherits_file {
         _ = writeln!(block, "COPY --from={ca_image} /ca.crt {CA_PATH}");
@@ -146,62 +101,4 @@ fn block(ca_image: &str, inherits_file: bool) -> String {
         _ = writeln!(block, "ARG {name}={CA_PATH}");
     }
     block
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const COPY: &str = "COPY --from=ca:1 /ca.crt /etc/slipway/ca.crt\n";
-
-    /// The rewritten text with the block's `ARG` lines, always the same ten, folded into one word.
-    fn rewritten(dockerfile: &str) -> String {
-        let args: String = VARIABLES.iter().map(|name| format!("ARG {name}={CA_PATH}\n")).collect();
-        with_ca(dockerfile, "ca:1").replace(&args, "ARGS\n")
-    }
-
-    #[test]
-    fn every_stage_that_runs_something_gets_the_bundle() {
-        let check = |dockerfile: &str, expect: &str| {
-            assert_eq!(rewritten(dockerfile), expect.replace("{COPY}", COPY), "{dockerfile:?}");
-        };
-        check("FROM a\nRUN x\n", "FROM a\n{COPY}ARGS\nRUN x\n");
-        check("ARG V\nFROM a:${V} AS b\nRUN x\n", "ARG V\nFROM a:${V} AS b\n{COPY}ARGS\nRUN x\n");
-        check("FROM a\nRUN x\nFROM c\nRUN y", "FROM a\n{COPY}ARGS\nRUN x\nFROM c\n{COPY}ARGS\nRUN y");
-        check("FROM a \\\n  AS b\nRUN x\n", "FROM a \\\n  AS b\n{COPY}ARGS\nRUN x\n");
-        check("FROM scratch\nADD root.tar /\nRUN x\n", "FROM scratch\n{COPY}ARGS\nADD root.tar /\nRUN x\n");
-    }
-
-    #[test]
-    fn stages_that_only_copy_are_left_alone() {
-        let same = |dockerfile: &str| assert_eq!(rewritten(dockerfile), dockerfile);
-        same("FROM scratch\nCOPY app /app\nCMD [\"/app\"]\n");
-        same("FROM a\nCOPY . .\n");
-        same("# only a comment\n");
-        same("FROM a\nCOPY <<EOF /Dockerfile\nFROM b\nRUN x\nEOF\n");
-        same("FROM a\nENV X=\\\nRUN\n");
-    }
-
-    #[test]
-    fn a_stage_built_on_another_has_the_file_but_not_the_variables() {
-        let check = |dockerfile: &str, expect: &str| {
-            assert_eq!(rewritten(dockerfile), expect.replace("{COPY}", COPY), "{dockerfile:?}");
-        };
-        check(
-            "FROM a AS Base\nRUN x\nFROM base\nRUN y\n",
-            "FROM a AS Base\n{COPY}ARGS\nRUN x\nFROM base\nARGS\nRUN y\n",
-        );
-        check("FROM a AS b\nFROM b\nRUN y\n", "FROM a AS b\nFROM b\n{COPY}ARGS\nRUN y\n");
-        check(
-            "FROM a AS b\nRUN x\nFROM b AS c\nFROM --platform=$P c\nRUN y\n",
-            "FROM a AS b\n{COPY}ARGS\nRUN x\nFROM b AS c\nFROM --platform=$P c\nARGS\nRUN y\n",
-        );
-    }
-
-    #[test]
-    fn the_same_bundle_gives_the_same_text() {
-        let dockerfile = "FROM a\nRUN x\n";
-        assert_eq!(with_ca(dockerfile, "ca:1"), with_ca(dockerfile, "ca:1"));
-        assert_ne!(with_ca(dockerfile, "ca:1"), with_ca(dockerfile, "ca:2"));
-    }
 }

@@ -51,9 +51,9 @@ impl Builder {
         // All that can be refused without starting anything.
         let rules = self.source_file(&request.source, SLUGIGNORE).await?.unwrap_or_default();
         let rules = Slugignore::parse(&rules)?;
-        self.stack_image_id(self.settings.stack.build_image()).await?;
+        let build_image = self.stack_image_id(self.settings.stack.build_image()).await?;
         self.stack_image_id(self.settings.stack.run_image()).await?;
-        let container = self.builder_container(request, buildpacks).await?;
+        let container = self.builder_container(request, build_image, buildpacks).await?;
         self.fill(&container, request, foreign).await?;
         let app_type = self.compile(&container, on_line).await?;
         let packed = self.fetch(&container, rules).await?;
@@ -77,8 +77,13 @@ impl Builder {
     }
 
     /// Creates the builder with the app's cache.
-    async fn builder_container(&self, request: &BuildRequest, buildpacks: &Buildpacks) -> Result<Scratch, BuildError> {
-        let cache = cache_volume(request.app.id);
+    async fn builder_container(
+        &self,
+        request: &BuildRequest,
+        image: String,
+        buildpacks: &Buildpacks,
+    ) -> Result<Scratch, BuildError> {
+        let cache = cache_volume(&request.app);
         if request.no_cache {
             self.engine.remove_volume(&cache).await?;
         }
@@ -86,7 +91,7 @@ impl Builder {
         self.engine.ensure_volume(&cache, &labels([(label::SERVER, &self.server_id), (label::APP, &app)])).await?;
         let mut spec = ContainerSpec {
             name: container_name(request.build_id, "compile"),
-            image: self.settings.stack.build_image(),
+            image,
             command: Some(buildpacks.arguments()),
             env: [
                 ("STACK", STACK_NAME),

@@ -1,24 +1,44 @@
 //! Builds by a Dockerfile.
 
+mod expand;
+mod flags;
+mod layout;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt;
 
-use super::builder::{BuildRequest, Built};
-use super::ca::with_ca;
+use self::layout::{Additions, Layout};
+use super::builder::{BuildRequest, Built, Handle, short};
 use super::dockerignore::{DOCKERIGNORE, Dockerignore};
-use super::instructions::{declared_args, exposed_ports};
+use super::fingerprint::cache_name;
+use super::frontend::frontend;
+use super::instructions::{HereDocuments, declared_args, exposed_ports};
 use super::output::{Phase, detail, size};
 use super::plan::{DOCKERFILE, Dockerfile};
 use super::{BuildError, Builder};
-use crate::engine::{ByteStream, EngineError, ImageBuild, LineSink, Secrets, byte_stream, small_archive};
+use crate::engine::{
+    ByteStream, EngineError, ImageBuild, LineSink, PullFailure, Secrets, byte_stream, registry_login, small_archive,
+};
 use crate::git::SourceOptions;
-use crate::model::{BuildKind, ConfigVars, Procfile};
+use crate::model::{BuildKind, ConfigVars, ImageReference, Procfile};
 
 /// Build arguments that tell the commit, under the names that Heroku and Deis give it.
 const COMMIT_ARGS: [&str; 2] = ["SOURCE_VERSION", "GIT_SHA"];
+
+/// Build arguments that are switches of the builder itself begin so: none of a tenant's business.
+const SWITCHES: &str = "BUILDKIT_";
+
+/// Sets cache mounts of different apps apart (BuildKit's Dockerfile frontend).
+const CACHE_NAMESPACE: &str = "BUILDKIT_CACHE_MOUNT_NS";
+
+/// Repository of the names that images have while something is built on them.
+pub(super) const BASES: &str = "slipway/build-base";
+
+/// Engine version whose built-in frontend knows here-documents.
+const HERE_DOCUMENTS_SINCE: u32 = 23;
 
 /// Ends a tar archive; what is before it can be followed by more entries.
 const TAR_END_BYTES: usize = 1024;
@@ -31,7 +51,18 @@ impl Builder {
         procfile: Option<&Procfile>,
         on_line: LineSink<'_>,
     ) -> Result<Built, BuildError> {
-        let context = self.context(request, dockerfile).await?;
+        let frontend = frontend(&dockerfile.path, &dockerfile.text, &request.config, &self.settings.frontends)?;
+        let mut args = build_args(dockerfile, &request.config, request.source.commit());
+        let layout = Layout::read(&dockerfile.path, &dockerfile.text, self.here_documents().await?, &args)?;
+        let bases = self.bases(request, &layout, on_line).await?;
+        let salt = format!("slipway-{}", cache_name(&self.settings.fingerprint_key, "layers", &request.app));
+        let bundle = match self.ca_bundle().await? {
+            Some(bundle) => Some(bundle.ensure_image(&*self.engine).await?),
+            None => None,
+        };
+        let additions = Additions { names: &bases.names, salt: &salt, ca_image: bundle.as_deref(), frontend };
+        let context = self.context(request, dockerfile, &layout.write(&additions)).await?;
+        args.insert(CACHE_NAMESPACE.into(), cache_name(&self.settings.fingerprint_key, "mounts", &request.app));
         let resources = self.resources();
         self.engine.limit_image_builds(&resources).await?;
         let target = self.target(request);
@@ -39,7 +70,7 @@ impl Builder {
             tag: target.reference.clone(),
             dockerfile: dockerfile.path.clone(),
             target: dockerfile.target.clone(),
-            args: build_args(dockerfile, &request.config, request.source.commit()),
+            args,
             secrets: secrets(dockerfile, &request.config),
             labels: target.labels,
             resources,
@@ -49,10 +80,14 @@ impl Builder {
         let was_killed = AtomicBool::new(false);
         let indented = |line: &str| {
             was_killed.fetch_or(tells_of_a_kill(line), Ordering::Relaxed);
-            detail(on_line, line);
+            if let Some(line) = bases.as_written(line, &salt, layout.stages()) {
+                detail(on_line, &line);
+            }
         };
-        let image = match self.engine.build_image(&build, context, &indented).await {
+        let built = self.engine.build_image(&build, context, &indented).await;
+        let image = match built {
             Err(EngineError::BuildFailed(status)) => {
+                let status = bases.as_written(&status, &salt, layout.stages()).unwrap_or(status);
                 return Err(self.failed(status, was_killed.into_inner()));
             }
             built => built?,
@@ -82,8 +117,42 @@ impl Builder {
         Err(BuildError::ImageTooLarge { size: size(bytes), limit: size(limit) })
     }
 
+    async fn here_documents(&self) -> Result<HereDocuments, BuildError> {
+        let version = self.engine.info().await?.version;
+        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        let knows = major.is_some_and(|major| major >= HERE_DOCUMENTS_SINCE);
+        Ok(if knows { HereDocuments::Known } else { HereDocuments::Unknown })
+    }
+
+    /// Fetches the images that a Dockerfile draws on, each under a name of this build's own, so that what was checked is what
+    /// is used. The names go with the value.
+    async fn bases(&self, request: &BuildRequest, layout: &Layout, on_line: LineSink<'_>) -> Result<Bases, BuildError> {
+        let login = registry_login(&request.config).map_err(BuildError::Refused)?;
+        let mut bases = Bases { builder: self.handle(), names: BTreeMap::new() };
+        for (number, reference) in layout.images().into_iter().enumerate() {
+            let fresh = format!("{BASES}:{}-{number}", short(request.build_id));
+            let said = |line: &str| detail(on_line, &format!("{reference}: {line}"));
+            let image = self.images.base(request.app.id, reference, login.as_ref(), &fresh, &said).await;
+            let image = image.map_err(|error| not_had(reference, error))?;
+            // The name is part of what the engine's cache goes by, so an image has the same one in each build.
+            let name = format!("{BASES}:{}", image.id.trim_start_matches("sha256:"));
+            bases.builder.hold(&image.id, &name).await?;
+            bases.names.insert(reference.clone(), name);
+            self.engine.remove_image(&fresh).await?;
+            if let Some(problem) = image.triggers.iter().find_map(|trigger| layout.check_trigger(trigger).err()) {
+                return Err(BuildError::Refused(format!("Image {reference} brings an instruction along: {problem}.")));
+            }
+        }
+        Ok(bases)
+    }
+
     /// The build context: the tree without what `.dockerignore` lists, and the Dockerfile as it is to be built.
-    async fn context(&self, request: &BuildRequest, dockerfile: &Dockerfile) -> Result<ByteStream, BuildError> {
+    async fn context(
+        &self,
+        request: &BuildRequest,
+        dockerfile: &Dockerfile,
+        text: &str,
+    ) -> Result<ByteStream, BuildError> {
         // A Dockerfile may have rules of its own: <https://docs.docker.com/build/concepts/context/#filename-and-location>
         let own = format!("{}{DOCKERIGNORE}", dockerfile.path);
         let rules = match self.source_file(&request.source, &own).await? {
@@ -92,10 +161,6 @@ impl Builder {
         };
         let rules = Dockerignore::parse(&rules)
             .map_err(|error| BuildError::Refused(format!("{error}: correct it, commit and push again.")))?;
-        let text = match self.ca_bundle().await? {
-            Some(bundle) => with_ca(&dockerfile.text, &bundle.ensure_image(&*self.engine).await?),
-            None => dockerfile.text.clone(),
-        };
         let mut head = small_archive([(Path::new(&dockerfile.path), 0o644, text.as_bytes())], 0)
             .map_err(BuildError::io("packing the Dockerfile"))?;
         head.truncate(head.len() - TAR_END_BYTES);
@@ -111,12 +176,69 @@ impl Builder {
             return BuildError::OutOfMemory { limit_bytes: self.settings.memory_bytes };
         }
         let hint = if exit_code(&status).is_some() {
-            "The output of the command that failed is above. Mend it, try it with 'docker build .', commit and push again."
+            "The output of the command that failed is above. Fix it, try it with 'docker build .', commit and push again."
         } else {
             "Correct the Dockerfile, try it with 'docker build .', commit and push again."
         };
         BuildError::Failed { stage: "The Dockerfile build".into(), status, hint: hint.into() }
     }
+}
+
+/// Names that images have for one build. Dropped, they go.
+struct Bases {
+    builder: Handle,
+    names: BTreeMap<ImageReference, String>,
+}
+
+impl Bases {
+    /// A line of the builder's with the names that the author wrote; `None` for what was put in beside that.
+    fn as_written(&self, line: &str, salt: &str, stages: usize) -> Option<String> {
+        if line.contains(salt) {
+            return None;
+        }
+        let mut text = line.to_owned();
+        for (reference, name) in &self.names {
+            text = text.replace(&format!("docker.io/{name}"), &reference.to_string());
+            text = text.replace(name.as_str(), &reference.to_string());
+        }
+        // One stage was put before the author's own.
+        if let Some((before, (number, after))) =
+            text.split_once("[stage-").and_then(|(before, rest)| Some((before, rest.split_once(' ')?)))
+            && let Ok(number) = number.parse::<usize>()
+            && number > 0
+        {
+            let stage = if stages > 1 { format!("stage-{} ", number - 1) } else { String::new() };
+            text = format!("{before}[{stage}{after}");
+        }
+        Some(text)
+    }
+}
+
+impl Drop for Bases {
+    fn drop(&mut self) {
+        let (builder, names) = (self.builder.clone(), std::mem::take(&mut self.names));
+        self.builder.tasks.spawn(async move {
+            for name in names.into_values() {
+                builder.release(&name).await;
+            }
+        });
+    }
+}
+
+/// Why an image to build on cannot be had, for the person who pushed.
+fn not_had(reference: &ImageReference, error: EngineError) -> BuildError {
+    let advice = match &error {
+        EngineError::NotFound { .. } => {
+            "it is not on this server, or not yours to use: name an image of a registry, or one that its administrator provides"
+        }
+        EngineError::PullFailed { failure: PullFailure::Denied, .. } => {
+            "set SLIPWAY_REGISTRY_USERNAME and SLIPWAY_REGISTRY_PASSWORD to a login that may pull it"
+        }
+        EngineError::PullFailed { .. } => "correct its name, or try again later",
+        _ => return error.into(),
+    };
+    let cause = if matches!(error, EngineError::NotFound { .. }) { String::new() } else { format!("{error}; ") };
+    BuildError::Refused(format!("The Dockerfile builds on {reference}: {cause}{advice}, then push again."))
 }
 
 /// `Building image with the Dockerfile`, or with another file, up to another stage.
@@ -137,7 +259,8 @@ pub(super) fn build_args(dockerfile: &Dockerfile, config: &ConfigVars, commit: &
         Some(value) => Some(value.to_string()),
         None => COMMIT_ARGS.contains(&name).then(|| commit.to_owned()),
     };
-    let declared = declared_args(&dockerfile.text).into_iter().filter(|name| !dockerfile.secrets.contains(name));
+    let declared = declared_args(&dockerfile.text).into_iter();
+    let declared = declared.filter(|name| !dockerfile.secrets.contains(name) && !name.starts_with(SWITCHES));
     declared.filter_map(|name| value(&name).map(|value| (name, value))).collect()
 }
 

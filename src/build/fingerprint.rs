@@ -10,6 +10,7 @@ use super::dockerfile::build_args;
 use super::plan::Recipe;
 use super::{BuildError, Builder, Plan, buildpacks};
 use crate::engine::EngineError;
+use crate::model::App;
 
 /// A secret of this installation. Config values are often guessable; under a key, their digest tells nothing.
 #[derive(Clone)]
@@ -32,6 +33,10 @@ impl Builder {
     pub async fn fingerprint(&self, request: &BuildRequest, plan: &Plan) -> Result<String, BuildError> {
         let mut parts = Parts::new(&self.settings.fingerprint_key);
         parts.add("app", &request.app.id.to_string());
+        // What somebody built who has lost access since is not taken over.
+        if request.app.epoch > 0 {
+            parts.add("epoch", &request.app.epoch.to_string());
+        }
         parts.add("tree", plan.source.tree());
         match &plan.recipe {
             Recipe::Dockerfile(dockerfile) => {
@@ -77,6 +82,15 @@ impl Builder {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// What the engine's cache of an app's Dockerfile builds is known by. Nobody can guess it, and it is another one once somebody
+/// has lost access to the app.
+pub(super) fn cache_name(key: &FingerprintKey, purpose: &str, app: &App) -> String {
+    let mut parts = Parts::new(key);
+    parts.add(purpose, &app.id.to_string());
+    parts.add("epoch", &app.epoch.to_string());
+    parts.finish()[..32].to_owned()
 }
 
 /// Digests names and values so that no two lists of them look alike.

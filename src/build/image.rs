@@ -137,7 +137,7 @@ impl Builder {
         let run_image = self.settings.stack.run_image();
         let spec = ContainerSpec {
             name: container_name(target.build, "lay"),
-            image: run_image.clone(),
+            image: self.stack_image_id(run_image.clone()).await?,
             labels: self.container_labels(target.app, &target.operation),
             ..ContainerSpec::default()
         };

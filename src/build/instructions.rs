@@ -14,10 +14,27 @@ pub(super) struct Instruction {
     pub rest: String,
     /// Its physical lines, here-documents included, counted from 0.
     pub lines: Range<usize>,
+    /// Those of its here-documents, at the end of `lines`.
+    pub documents: Range<usize>,
+}
+
+/// Whether the engine's builder knows here-documents: BuildKit has them from Dockerfile syntax 1.4 on, which came with
+/// engine 23. To others their lines are instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HereDocuments {
+    /// Their lines are text.
+    Known,
+    /// Their lines are instructions.
+    Unknown,
 }
 
 /// Splits a Dockerfile into instructions. Never fails: what is malformed is the engine's to refuse, by its own words.
 pub(super) fn instructions(dockerfile: &str) -> Vec<Instruction> {
+    instructions_as(dockerfile, HereDocuments::Known)
+}
+
+/// As [`instructions`], for an engine that may not know here-documents.
+pub(super) fn instructions_as(dockerfile: &str, here: HereDocuments) -> Vec<Instruction> {
     let escape = escape_character(dockerfile);
     let mut found = Vec::new();
     let mut lines = dockerfile.lines().enumerate();
@@ -48,7 +65,12 @@ pub(super) fn instructions(dockerfile: &str) -> Vec<Instruction> {
             continue;
         }
         let keyword = keyword.to_ascii_lowercase();
-        for document in here_documents(&keyword, rest, escape) {
+        let head = end;
+        let documents = match here {
+            HereDocuments::Known => here_documents(&keyword, rest, escape),
+            HereDocuments::Unknown => VecDeque::new(),
+        };
+        for document in documents {
             for (index, line) in lines.by_ref() {
                 end = index + 1;
                 if document.ends_at(line) {
@@ -56,7 +78,7 @@ pub(super) fn instructions(dockerfile: &str) -> Vec<Instruction> {
                 }
             }
         }
-        found.push(Instruction { keyword, rest: rest.trim().to_owned(), lines: start..end });
+        found.push(Instruction { keyword, rest: rest.trim().to_owned(), lines: start..end, documents: head..end });
     }
     found
 }
@@ -93,7 +115,7 @@ fn is_blank_or_comment(line: &str) -> bool {
 
 /// The character that continues lines and quotes: a backslash unless a `# escape=` directive above everything else says
 /// it is a backtick.
-fn escape_character(dockerfile: &str) -> char {
+pub(super) fn escape_character(dockerfile: &str) -> char {
     let text = dockerfile.strip_prefix('\u{feff}').unwrap_or(dockerfile);
     for line in text.lines() {
         let Some((name, value)) = line.trim().strip_prefix('#').and_then(|comment| comment.split_once('=')) else {
@@ -155,7 +177,7 @@ fn words(text: &str, escape: char) -> Vec<String> {
 }
 
 /// The words with their quotes and escapes still in place.
-fn raw_words(text: &str, escape: char) -> Vec<String> {
+pub(super) fn raw_words(text: &str, escape: char) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut quote = None;
@@ -183,7 +205,7 @@ fn raw_words(text: &str, escape: char) -> Vec<String> {
     words
 }
 
-fn unquoted(word: &str, escape: char) -> String {
+pub(super) fn unquoted(word: &str, escape: char) -> String {
     let mut text = String::new();
     let mut quote = None;
     let mut chars = word.chars();

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::engine::docker::Docker;
-use crate::engine::{Container, ContainerSpec, Engine, label, labels};
+use crate::engine::{Container, ContainerSpec, Engine, ImageFetcher, label, labels};
 use crate::git::Source;
 use crate::model::{
     App, AppId, Build, BuildId, BuildKind, BuildStatus, ConfigValue, ConfigVars, OperationId, ProcessType, Timestamp,
@@ -53,6 +53,7 @@ impl World {
             logs: BuildLogs::open(folder.path().join("build-logs")).unwrap(),
             stack: Stack::default(),
             fingerprint_key: FingerprintKey([7; 32]),
+            frontends: Vec::new(),
         };
         change(&mut settings);
         let id = AppId::new();
@@ -66,7 +67,12 @@ impl World {
             created_at: Timestamp::now(),
             updated_at: Timestamp::now(),
         };
-        let builder = Builder::new(Arc::clone(&engine), settings, format!("test-{id}"), TaskTracker::new());
+        let builder = Builder::new(
+            ImageFetcher::for_tests(Arc::clone(&engine)),
+            settings,
+            format!("test-{id}"),
+            TaskTracker::new(),
+        );
         Self { folder, engine, builder, app, lines: Mutex::default() }
     }
 
@@ -131,7 +137,7 @@ impl World {
         for image in self.engine.images(&labels([(label::APP, &self.app.id.to_string())])).await.unwrap() {
             self.engine.remove_image(&image.id).await.unwrap();
         }
-        self.builder.remove_cache(self.app.id).await.unwrap();
+        self.builder.remove_cache(&self.app).await.unwrap();
     }
 }
 
@@ -427,7 +433,12 @@ async fn what_cannot_be_built_is_refused_with_what_to_do() {
 
 fn without_stack(world: &World) -> Builder {
     let settings = BuildSettings { stack: Stack::new("slipway/no-such-stack"), ..world.builder.settings.clone() };
-    Builder::new(Arc::clone(&world.engine), settings, world.builder.server_id.clone(), TaskTracker::new())
+    Builder::new(
+        ImageFetcher::for_tests(Arc::clone(&world.engine)),
+        settings,
+        world.builder.server_id.clone(),
+        TaskTracker::new(),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -297,6 +297,8 @@ impl Given {
             build_timeout: self.get("build-timeout", parse::duration(second))?,
             build_concurrency: self.maybe("build-concurrency", parse::count)?.unwrap_or_else(default_concurrency),
             build_image_bytes: self.get("build-image-size", parse::size(1 << 20))?,
+            build_frontends: self.maybe("build-frontends", parse::frontends)?.unwrap_or_default(),
+            base_images: self.maybe("build-base-images", parse::base_images)?.unwrap_or_default(),
             min_free_disk_bytes: self.get("min-free-disk", parse::size(0))?,
             fetch_from_self: self.get("fetch-from-self", parse::yes_or_no)?,
             boot_timeout: self.get("boot-timeout", parse::duration(second))?,

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{BuilderKey, DatabaseUrl, Registration};
+use super::{BaseImages, BuilderKey, DatabaseUrl, Frontend, Registration};
 use crate::model::{BUILDER_KEY_MIN, ChallengeChoice, Size};
 
 /// What is wrong with a value.
@@ -62,6 +62,25 @@ pub(super) fn repository(text: &str) -> Result<String, Problem> {
     } else {
         Err("is not the name of an image repository, without a tag".to_owned())
     }
+}
+
+/// The entries of a list, which has commas between them.
+fn list<T>(text: &str, parse: impl Fn(&str) -> Result<T, Problem>) -> Result<Vec<T>, Problem> {
+    text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(parse).collect()
+}
+
+/// Images with a digest.
+pub(super) fn frontends(text: &str) -> Result<Vec<Frontend>, Problem> {
+    list(text, |entry| entry.parse().map_err(|problem| format!("names a frontend that cannot be used: {problem}")))
+}
+
+/// References to images, in which `*` stands for anything.
+pub(super) fn base_images(text: &str) -> Result<BaseImages, Problem> {
+    let patterns = list(text, |entry| {
+        let is_valid = entry.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/:@*".contains(&b));
+        if is_valid { Ok(entry.to_owned()) } else { Err(format!("'{entry}' is no reference to an image")) }
+    })?;
+    Ok(BaseImages::Listed(patterns))
 }
 
 /// `49153-65535`

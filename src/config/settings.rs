@@ -88,6 +88,18 @@ pub const SETTINGS: &[Setting] = &[
     fixed("build-timeout", "15m", "How long a build may take"),
     computed("build-concurrency", "half of the processors, at least 1", "2", "How many builds go on at once"),
     fixed("build-image-size", "10GiB", "Largest image that a Dockerfile may build"),
+    computed(
+        "build-frontends",
+        "none: the engine's own",
+        "docker/dockerfile@sha256:DIGEST",
+        "Programs that may read Dockerfiles, by their # syntax= line: images with a digest, commas between them",
+    ),
+    computed(
+        "build-base-images",
+        "local images that no app made",
+        "python:3.*,debian:bookworm",
+        "Images of this machine that Dockerfiles may build on: references with *, commas between them",
+    ),
     fixed("min-free-disk", "1GiB", "Free disk space below which no build begins; 0 asks for none"),
     fixed(
         "fetch-from-self",

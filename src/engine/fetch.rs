@@ -1,28 +1,260 @@
-//! Images from elsewhere: from their registry, or from the engine itself where no registry has them.
+//! Images from elsewhere, fetched for one app.
+//!
+//! The engine's store of images is one for all tenants, and finds an image by its name whoever pulled it. So what is fetched
+//! for an app gets a name of the platform's own, and the name under which the registry has it is taken away again: the next
+//! one who wants it has to ask the registry, with a login of their own.
 
-use super::{Engine, EngineError, Image, LineSink, RegistryLogin, label};
-use crate::model::{AppId, ConfigVars, REGISTRY_PASSWORD, REGISTRY_USERNAME};
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// The image of that reference for an app. It is pulled; where no registry answers, an image of that very name that the
-/// engine already has will do.
-///
-/// # Errors
-/// The engine's about the pull. An image that another app's pushes built is that app's: it does not exist for this one.
-pub async fn fetch_image(
-    engine: &dyn Engine,
-    app: AppId,
-    reference: &str,
-    login: Option<&RegistryLogin>,
-    on_line: LineSink<'_>,
-) -> Result<Image, EngineError> {
-    let image = match engine.pull_image(reference, login, on_line).await {
-        Ok(image) => image,
-        Err(pull) => match engine.image(reference).await {
-            Ok(image) if image.is_named(reference) => image,
-            _ => return Err(pull),
-        },
-    };
-    image.of_app_or_nobody(app).ok_or_else(|| EngineError::NotFound { what: format!("image {reference}") })
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Engine, EngineError, Image, LineSink, PullFailure, RegistryLogin, label};
+use crate::model::{AppId, ConfigVars, ImageReference, REGISTRY_PASSWORD, REGISTRY_USERNAME};
+
+/// Which images that are on this machine a Dockerfile may build on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum BaseImages {
+    /// All that no app's build made and no app pulled.
+    #[default]
+    Local,
+    /// Those whose reference one of these patterns matches; `*` stands for anything.
+    Listed(Vec<String>),
+}
+
+impl BaseImages {
+    fn allow(&self, reference: &ImageReference) -> bool {
+        let Self::Listed(patterns) = self else { return true };
+        let name = reference.to_string();
+        patterns.iter().any(|pattern| matches(pattern, &name))
+    }
+}
+
+/// Whether the text is what the pattern says, in which `*` stands for any text.
+fn matches(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((head, tail)) => text.strip_prefix(head).is_some_and(|rest| {
+            (0..=rest.len()).filter(|at| rest.is_char_boundary(*at)).any(|at| matches(tail, &rest[at..]))
+        }),
+    }
+}
+
+/// Fetches images for apps. One for the whole server.
+pub struct ImageFetcher {
+    engine: Arc<dyn Engine>,
+    /// Repository of the stack's images.
+    stack: String,
+    bases: BaseImages,
+    /// Where names are written down for as long as a registry's name may be in the engine.
+    journal: PathBuf,
+    /// Held while something about a repository's names is looked at or changed.
+    repositories: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// A name that is to be taken away again, or to be given back to what had it before.
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    reference: String,
+    before: Option<String>,
+}
+
+impl ImageFetcher {
+    /// A fetcher that keeps its notes in the folder `journal`, which is made when it is first needed. `stack` is the repository of
+    /// the images that slugs are built and run on.
+    pub fn new(engine: Arc<dyn Engine>, stack: String, bases: BaseImages, journal: PathBuf) -> Self {
+        Self { engine, stack, bases, journal, repositories: Mutex::default() }
+    }
+
+    /// One for tests, which keeps its notes in a folder of its own.
+    #[cfg(test)]
+    pub fn for_tests(engine: Arc<dyn Engine>) -> Arc<Self> {
+        let journal = std::env::temp_dir().join(format!("slipway-pulls-{}", uuid::Uuid::new_v4()));
+        Arc::new(Self::new(engine, "slipway/stack".to_owned(), BaseImages::Local, journal))
+    }
+
+    /// The engine that they come to.
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
+    }
+
+    /// Whether a name is the platform's to give, so that no app gets an image by it.
+    pub fn is_platforms(&self, reference: &ImageReference) -> bool {
+        reference.is_platforms(&self.stack)
+    }
+
+    /// Fetches the image of that reference for an app, and names it `name`. It is pulled; where no registry answers at all, an
+    /// image of that very name that the operator put on this machine will do.
+    ///
+    /// Cancel-safe: a name that was left behind is taken away by the next fetch of its repository, and by [`ImageFetcher::recover`].
+    ///
+    /// # Errors
+    /// [`EngineError::PullFailed`], or [`EngineError::NotFound`] for an image that is another app's or the platform's own.
+    pub async fn fetch(
+        &self,
+        app: AppId,
+        reference: &ImageReference,
+        login: Option<&RegistryLogin>,
+        name: &str,
+        on_line: LineSink<'_>,
+    ) -> Result<Image, EngineError> {
+        let _turn = self.turn(reference).await?;
+        let local = self.local(app, reference).await?;
+        let pulled = match self.pull(reference, local.as_ref(), login, name, on_line).await {
+            Err(EngineError::PullFailed { failure: PullFailure::Unreachable, reference }) => {
+                let unreachable = EngineError::PullFailed { failure: PullFailure::Unreachable, reference };
+                let local = local.ok_or(unreachable)?;
+                self.engine.tag_image(&local.id, name).await?;
+                local
+            }
+            pulled => pulled?,
+        };
+        pulled.of_app_or_nobody(app).ok_or_else(|| missing(reference))
+    }
+
+    /// An image for a Dockerfile to build on, or to copy from, named `name`: one that the operator allows and that is on this machine, one of
+    /// the stack's, or else one from its registry.
+    ///
+    /// # Errors
+    /// As [`ImageFetcher::fetch`].
+    pub async fn base(
+        &self,
+        app: AppId,
+        reference: &ImageReference,
+        login: Option<&RegistryLogin>,
+        name: &str,
+        on_line: LineSink<'_>,
+    ) -> Result<Image, EngineError> {
+        if self.is_platforms(reference) {
+            let is_stack =
+                self.stack.parse::<ImageReference>().is_ok_and(|it| it.repository() == reference.repository());
+            let image =
+                if is_stack { self.engine.image(&reference.to_string()).await } else { Err(missing(reference)) }?;
+            self.engine.tag_image(&image.id, name).await?;
+            return Ok(image);
+        }
+        let turn = self.turn(reference).await?;
+        if let Some(local) = self.local(app, reference).await?.filter(|_| self.bases.allow(reference)) {
+            self.engine.tag_image(&local.id, name).await?;
+            return Ok(local);
+        }
+        drop(turn);
+        let image = self.fetch(app, reference, login, name, on_line).await?;
+        Ok(image)
+    }
+
+    /// Takes away the names that an earlier life of the server left behind.
+    ///
+    /// # Errors
+    /// When the engine or the folder does not let it.
+    pub async fn recover(&self) -> Result<(), EngineError> {
+        for path in self.entries().map_err(|source| io_error("reading the notes on pulled images", source))? {
+            self.undo(&path).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until nobody else works with the names of that repository, and clears what a cancelled fetch left of them.
+    async fn turn(&self, reference: &ImageReference) -> Result<tokio::sync::OwnedMutexGuard<()>, EngineError> {
+        let repository = reference.repository();
+        let lock = {
+            let mut known = self.repositories.lock().unwrap_or_else(PoisonError::into_inner);
+            known.retain(|_, lock| Arc::strong_count(lock) > 1);
+            Arc::clone(known.entry(repository.clone()).or_default())
+        };
+        let turn = lock.lock_owned().await;
+        let left = self.entry_of(&repository);
+        if left.exists() {
+            self.undo(&left).await?;
+        }
+        Ok(turn)
+    }
+
+    /// The image that has this very name on this machine: the operator's, or made by a push of the app itself.
+    async fn local(&self, app: AppId, reference: &ImageReference) -> Result<Option<Image>, EngineError> {
+        if self.is_platforms(reference) {
+            return Err(missing(reference));
+        }
+        let name = reference.to_string();
+        match self.engine.image(&name).await {
+            Ok(image) => Ok(Some(image).filter(|image| image.is_named(&name)).and_then(|it| it.of_app_or_nobody(app))),
+            Err(EngineError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn pull(
+        &self,
+        reference: &ImageReference,
+        local: Option<&Image>,
+        login: Option<&RegistryLogin>,
+        name: &str,
+        on_line: LineSink<'_>,
+    ) -> Result<Image, EngineError> {
+        let text = reference.to_string();
+        // Whatever has the name now gets it back, also what this app may not use.
+        let before = match local {
+            Some(image) => Some(image.id.clone()),
+            None => self.engine.image(&text).await.ok().filter(|image| image.is_named(&text)).map(|image| image.id),
+        };
+        let path = self.entry_of(&reference.repository());
+        let entry = Entry { reference: text.clone(), before };
+        self.note(&path, &entry).map_err(|source| io_error("noting which image is pulled", source))?;
+        let pulled = match self.engine.pull_image(&text, login, on_line).await {
+            Ok(image) => self.engine.tag_image(&image.id, name).await.map(|()| image),
+            Err(error) => Err(error),
+        };
+        self.undo(&path).await?;
+        pulled
+    }
+
+    /// Gives a name back to what had it before the pull, or takes it away.
+    async fn undo(&self, path: &PathBuf) -> Result<(), EngineError> {
+        let reading = |source| io_error("reading the notes on pulled images", source);
+        let text = fs::read(path).map_err(reading)?;
+        if let Ok(entry) = serde_json::from_slice::<Entry>(&text) {
+            let now = self.engine.image(&entry.reference).await.ok().map(|image| image.id);
+            match &entry.before {
+                _ if now == entry.before => {}
+                None => super::unless_in_use(self.engine.remove_image(&entry.reference).await)?,
+                Some(before) if entry.reference.contains('@') => {
+                    tracing::debug!(image = before, "a digest cannot move")
+                }
+                Some(before) => self.engine.tag_image(before, &entry.reference).await?,
+            }
+        }
+        fs::remove_file(path).map_err(reading)
+    }
+
+    fn entries(&self) -> io::Result<Vec<PathBuf>> {
+        match fs::read_dir(&self.journal) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            entries => entries?.map(|entry| Ok(entry?.path())).collect(),
+        }
+    }
+
+    fn entry_of(&self, repository: &str) -> PathBuf {
+        self.journal.join(hex::encode(&Sha256::digest(repository)[..16]))
+    }
+
+    fn note(&self, path: &PathBuf, entry: &Entry) -> io::Result<()> {
+        fs::create_dir_all(&self.journal)?;
+        let mut file = fs::File::create(path)?;
+        file.write_all(&serde_json::to_vec(entry)?)?;
+        file.sync_all()
+    }
+}
+
+fn io_error(action: &str, source: io::Error) -> EngineError {
+    EngineError::Io { action: action.to_owned(), source }
+}
+
+fn missing(reference: &ImageReference) -> EngineError {
+    EngineError::NotFound { what: format!("image {reference}") }
 }
 
 /// The app's login at the registry of its images, from its config vars; those reach no container.
@@ -43,8 +275,10 @@ pub fn registry_login(config: &ConfigVars) -> Result<Option<RegistryLogin>, Stri
 impl Image {
     /// Whether the image has that very name. An engine also finds one by the beginning of its id, which may be anybody's.
     fn is_named(&self, reference: &str) -> bool {
-        let latest = is_untagged(reference).then(|| format!("{reference}:latest"));
-        reference.contains('@') || self.tags.iter().any(|tag| tag == reference || Some(tag) == latest.as_ref())
+        let untagged = !reference.rsplit('/').next().unwrap_or(reference).contains([':', '@']);
+        let latest = untagged.then(|| format!("{reference}:latest"));
+        let has = |names: &[String]| names.iter().any(|name| name == reference || Some(name) == latest.as_ref());
+        if reference.contains('@') { has(&self.digests) } else { has(&self.tags) }
     }
 
     /// The image, unless another app's pushes built it: then it is that app's, even for somebody who guesses its name.
@@ -52,12 +286,6 @@ impl Image {
         let is_foreign = self.labels.get(label::APP).is_some_and(|owner| *owner != app.to_string());
         (!is_foreign).then_some(self)
     }
-}
-
-/// Whether a reference names neither a tag nor a digest; a port of the registry's host is neither.
-pub fn is_untagged(reference: &str) -> bool {
-    let name = reference.rsplit('/').next().unwrap_or(reference);
-    !name.contains([':', '@'])
 }
 
 #[cfg(test)]
@@ -69,6 +297,7 @@ mod tests {
         let image = Image {
             id: "sha256:cafe01".to_owned(),
             tags: vec!["hello:latest".to_owned(), "registry.test:5000/a:1".to_owned()],
+            digests: vec!["hello@sha256:00".to_owned()],
             size_bytes: 1,
             ..Image::default()
         };
@@ -77,6 +306,8 @@ mod tests {
             ("hello:latest", true),
             ("registry.test:5000/a:1", true),
             ("registry.test:5000/a", false),
+            ("hello@sha256:00", true),
+            ("other@sha256:00", false),
             ("cafe01", false),
             ("cafe", false),
             ("sha256:cafe01", false),
@@ -86,15 +317,11 @@ mod tests {
     }
 
     #[test]
-    fn a_registrys_port_is_no_tag() {
-        for (reference, expect) in [
-            ("hello", true),
-            ("registry.test:5000/hello", true),
-            ("hello:1", false),
-            ("registry.test:5000/hello:1", false),
-            ("hello@sha256:00", false),
-        ] {
-            assert_eq!(is_untagged(reference), expect, "{reference}");
-        }
+    fn patterns_name_what_dockerfiles_may_build_on() {
+        let listed = BaseImages::Listed(vec!["python:3.*".to_owned(), "r.test/base".to_owned()]);
+        let allow = |text: &str| listed.allow(&text.parse().unwrap());
+        assert!(allow("python:3.12") && allow("docker.io/library/python:3.1") && allow("r.test/base"));
+        assert!(!allow("python:2") && !allow("python") && !allow("r.test/base:2"));
+        assert!(BaseImages::Local.allow(&"anything".parse().unwrap()));
     }
 }

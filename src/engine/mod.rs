@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-pub use fetch::{fetch_image, is_untagged, registry_login};
+pub use fetch::{BaseImages, ImageFetcher, registry_login};
 pub use spec::{
     Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, EngineInfo, Executed, ExitStatus, Image,
     ImageBuild, Labels, ListeningPort, LogOutput, Purpose, RegistryLogin, Resources, Secrets, Volume, label,
@@ -58,6 +58,14 @@ pub enum EngineError {
         /// The engine's message.
         message: String,
     },
+    /// A registry did not give an image.
+    #[error("image {reference} cannot be pulled: {failure}")]
+    PullFailed {
+        /// The image.
+        reference: String,
+        /// Why, without the registry's own words: a tenant chooses which server that is.
+        failure: PullFailure,
+    },
     /// An image build ran and failed; its output has been streamed before.
     #[error("{0}")]
     BuildFailed(String),
@@ -79,6 +87,23 @@ pub enum EngineError {
     },
 }
 
+/// Why a registry did not give an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PullFailure {
+    /// It wants a login, or another one. It says the same of many images that it does not have.
+    #[error("the registry wants a login that may pull it, or has no such image")]
+    Denied,
+    /// It does not have the image.
+    #[error("the registry has no such image")]
+    Missing,
+    /// Nobody answers, or no name service knows the registry.
+    #[error("no registry answers")]
+    Unreachable,
+    /// What answered is no registry that the engine can talk to, or broke off.
+    #[error("the registry's answer cannot be used")]
+    Unusable,
+}
+
 /// The outcome of a removal, when what somebody else's container uses may stay: it is logged, and clean-up removes it later.
 ///
 /// # Errors
@@ -91,6 +116,17 @@ pub fn unless_in_use(removal: Result<(), EngineError>) -> Result<(), EngineError
         }
         other => other,
     }
+}
+
+/// Removes all volumes that carry all of `labels`.
+///
+/// # Errors
+/// Of the first one that cannot be removed, [`EngineError::InUse`] for instance; calling again goes on from there.
+pub async fn remove_volumes(engine: &dyn Engine, labels: &Labels) -> Result<(), EngineError> {
+    for volume in engine.volumes(labels).await? {
+        engine.remove_volume(&volume.name).await?;
+    }
+    Ok(())
 }
 
 /// A stream of chunks, as a tar archive travels to and from the engine.

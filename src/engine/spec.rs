@@ -164,6 +164,8 @@ pub struct Image {
     pub command: Vec<String>,
     /// Its entry point; empty when it has none.
     pub entrypoint: Vec<String>,
+    /// Instructions for whoever builds on it (`ONBUILD`).
+    pub triggers: Vec<String>,
     /// Its labels.
     pub labels: Labels,
     /// Bytes on disk.

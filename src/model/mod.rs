@@ -11,6 +11,7 @@ mod domain;
 mod group;
 pub mod health;
 mod ids;
+mod image_reference;
 mod instance;
 mod log;
 mod log_drain;
@@ -46,6 +47,7 @@ pub use ids::{
     AppId, BuildId, CertificateId, ConfigId, GroupId, InstanceId, InvalidId, LogDrainId, OperationId, PushId,
     ReleaseId, SshKeyId, UserId,
 };
+pub use image_reference::{ImageReference, InvalidImageReference, is_tag};
 pub use instance::{Instance, InstanceState};
 pub use log::{LOG_COMPONENTS, LogLine, LogSource};
 pub use log_drain::{DRAIN_URL_MAX, DrainKind, DrainUrl, InvalidDrainUrl, LogDrain};

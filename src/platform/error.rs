@@ -118,6 +118,7 @@ impl From<EngineError> for Error {
             EngineError::NotFound { .. }
             | EngineError::InUse { .. }
             | EngineError::PortTaken { .. }
+            | EngineError::PullFailed { .. }
             | EngineError::Refused { .. }
             | EngineError::BuildFailed(_) => Self::DeployFailed(vec![error.to_string()]),
             EngineError::Io { .. } => Self::Internal(error.into()),

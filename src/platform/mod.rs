@@ -44,7 +44,7 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use crate::build::Builder;
-use crate::engine::Engine;
+use crate::engine::{Engine, ImageFetcher};
 use crate::git::Repositories;
 use crate::logs::{LogDrains, LogStore};
 use crate::model::{BuilderKey, Registration, Size};
@@ -135,6 +135,8 @@ pub struct Parts {
     pub store: Store,
     /// The container engine.
     pub engine: Arc<dyn Engine>,
+    /// Fetches images for apps.
+    pub images: Arc<ImageFetcher>,
     /// Bare repositories, one per app.
     pub repositories: Repositories,
     /// Stage 2.

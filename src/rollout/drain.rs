@@ -124,7 +124,7 @@ impl Rollouts {
         join_all(stops).await.into_iter().collect::<Result<(), _>>()?;
         remove_app_objects(&*self.0.engine, &labels).await?;
         self.0.engine.remove_network(&spec::app_network(app.id)).await?;
-        unless_in_use(self.0.engine.remove_volume(&spec::cache_volume(app.id)).await)
+        unless_in_use(crate::engine::remove_volumes(&*self.0.engine, &labels).await)
     }
 }
 

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, ImageFetcher};
 use crate::logs::{Collector, LogStore};
 use crate::model::{App, Build, Config, Formation, InstanceId, InvalidSetting, Release, Step};
 use crate::route::{Table, Upstream};
@@ -42,7 +42,7 @@ pub use drain::remove_app_objects;
 pub use group::{PortRange, is_port_free, lowest_free_number};
 pub use one_off::{OneOff, OneOffError, Place as OneOffPlace, Ran};
 pub use plan::Scope;
-pub use spec::{app_network, cache_volume};
+pub use spec::app_network;
 
 /// What bounds a rollout and the instances it starts.
 #[derive(Debug, Clone)]
@@ -127,6 +127,7 @@ pub struct Rollouts(Arc<Inner>);
 struct Inner {
     store: Store,
     engine: Arc<dyn Engine>,
+    images: Arc<ImageFetcher>,
     table: Table,
     logs: LogStore,
     collector: Collector,
@@ -150,7 +151,7 @@ impl Rollouts {
     /// Builds the stage; nothing runs until [`Rollouts::resume`] and [`Rollouts::supervise`].
     pub fn new(
         store: Store,
-        engine: Arc<dyn Engine>,
+        images: Arc<ImageFetcher>,
         table: Table,
         logs: LogStore,
         collector: Collector,
@@ -159,7 +160,8 @@ impl Rollouts {
     ) -> Self {
         Self(Arc::new(Inner {
             store,
-            engine,
+            engine: Arc::clone(images.engine()),
+            images,
             table,
             logs,
             collector,

@@ -24,11 +24,6 @@ pub fn app_network(app: AppId) -> String {
     format!("slipway-{}", app.to_string().replace('-', "").get(..20).unwrap_or_default())
 }
 
-/// The volume that keeps what buildpacks cache between an app's builds.
-pub fn cache_volume(app: AppId) -> String {
-    format!("slipway-cache-{app}")
-}
-
 /// The port that routed instances of the target are expected on, `PORT` to all of them.
 pub fn port(target: &Target) -> u16 {
     target.build.port.unwrap_or(DEFAULT_PORT)

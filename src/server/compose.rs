@@ -11,7 +11,7 @@ use super::{server_id, slugs_dir};
 use crate::build::{BuildLogs, BuildSettings, Builder, FingerprintKey, SlugStore, Stack};
 use crate::config::{Acme, Config};
 use crate::engine::docker::Docker;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, ImageFetcher};
 use crate::git::Repositories;
 use crate::logs::{Collector, DrainSettings, LogDrains, LogLimits, LogStore};
 use crate::platform::{
@@ -76,16 +76,20 @@ pub(super) async fn compose(
     let data = &config.data_dir;
     let collector = Collector::new(engine.clone(), logs.clone(), TaskTracker::new(), stops.background.clone());
     let to = DrainSettings { allows_own_addresses: config.fetch_from_self, ..DrainSettings::default() };
+    let images =
+        ImageFetcher::new(engine.clone(), config.stack.clone(), config.base_images.clone(), data.join("pulls"));
+    let images = Arc::new(images);
+    images.recover().await.context("taking away the names of images that were being pulled")?;
     let rollouts = Rollouts::new(
         store.clone(),
-        engine.clone(),
+        images.clone(),
         table.clone(),
         logs.clone(),
         collector,
         rollout_settings(config, &server_id),
         stops.background.clone(),
     );
-    let builder = Builder::new(engine.clone(), build_settings(config, store)?, server_id.clone(), tracker.clone());
+    let builder = Builder::new(images.clone(), build_settings(config, store)?, server_id.clone(), tracker.clone());
     let repositories = Repositories::new(data.join("repositories"));
     let sweeping = repositories.clone();
     let swept = tokio::task::spawn_blocking(move || sweeping.sweep(SWEPT_AGE)).await?;
@@ -93,6 +97,7 @@ pub(super) async fn compose(
     Ok(Platform::new(Parts {
         store: store.clone(),
         engine,
+        images,
         repositories,
         builder,
         rollouts,
@@ -172,6 +177,7 @@ fn build_settings(config: &Config, store: &Store) -> Result<BuildSettings> {
         logs: BuildLogs::open(config.data_dir.join("build-logs")).context("opening the folder of build logs")?,
         stack: Stack::new(&config.stack),
         fingerprint_key: FingerprintKey(store.sealer().derive("fingerprint", b"")),
+        frontends: config.build_frontends.clone(),
     })
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::auth::DockerCredentials;
+use bollard::errors::Error;
 use bollard::models::{CreateImageInfo, HealthConfig, ImageInspect};
 use bollard::query_parameters::{
     CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
@@ -13,7 +14,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::act::Act;
 use super::transfer::Upload;
 use super::{CALL_LIMIT, Docker, TRANSFER_LIMIT, label_filter, unless_gone};
-use crate::engine::{ByteStream, EngineError, Image, Labels, LineSink, RegistryLogin};
+use crate::engine::{ByteStream, EngineError, Image, Labels, LineSink, PullFailure, RegistryLogin};
 use crate::model::{Check, GroupPort, Protocol, health};
 
 /// A pull that says nothing for this long has stalled.
@@ -43,9 +44,11 @@ impl Docker {
         loop {
             let next = tokio::time::timeout(PULL_SILENCE, messages.next());
             let Some(message) = next.await.map_err(|_| act.timed_out(PULL_SILENCE))? else { break };
-            // A registry answers 404 for what is private, too: the words of the engine tell more than "not found".
             let CreateImageInfo { id, status, .. } = message.map_err(|error| match error {
-                bollard::errors::Error::DockerResponseServerError { message, .. } => act.refused(message.trim()),
+                Error::DockerResponseServerError { message, .. } | Error::DockerStreamError { error: message } => {
+                    tracing::info!(reference, message, "an image was not pulled");
+                    EngineError::PullFailed { reference: reference.to_owned(), failure: pull_failure(&message) }
+                }
                 other => act.failed(other),
             })?;
             let (id, status) = (id.unwrap_or_default(), status.unwrap_or_default());
@@ -102,6 +105,37 @@ impl Docker {
     }
 }
 
+/// What the engine's words about a failed pull come to. It has no other way to tell; the words are those of its client for
+/// registries and of the network library below.
+fn pull_failure(message: &str) -> PullFailure {
+    const UNREACHABLE: [&str; 11] = [
+        "no such host",
+        "connection refused",
+        "connection reset",
+        "timeout",
+        "dial tcp",
+        "name resolution",
+        "network is unreachable",
+        "no route to host",
+        "deadline exceeded",
+        "server misbehaving",
+        "request canceled while waiting",
+    ];
+    const DENIED: [&str; 6] = ["unauthorized", "denied", "forbidden", "authentication", "credentials", "401"];
+    const MISSING: [&str; 4] = ["not found", "unknown", "404", "no such"];
+    let message = message.to_ascii_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if says(&UNREACHABLE) {
+        PullFailure::Unreachable
+    } else if says(&DENIED) {
+        PullFailure::Denied
+    } else if says(&MISSING) {
+        PullFailure::Missing
+    } else {
+        PullFailure::Unusable
+    }
+}
+
 fn credentials(login: &RegistryLogin) -> DockerCredentials {
     DockerCredentials {
         username: Some(login.username.clone()),
@@ -126,6 +160,7 @@ fn image(found: ImageInspect) -> Image {
         tags: found.repo_tags.unwrap_or_default(),
         digests: found.repo_digests.unwrap_or_default(),
         ports,
+        triggers: config.on_build.unwrap_or_default(),
         labels: config.labels.unwrap_or_default().into_iter().collect(),
         size_bytes: found.size.unwrap_or_default(),
         layers: found.root_fs.and_then(|root| root.layers).unwrap_or_default(),
@@ -198,6 +233,31 @@ mod tests {
         assert_eq!(split_reference("localhost:5000/blog:v3"), ("localhost:5000/blog", "v3"));
         assert_eq!(with_tag("debian"), "debian:latest");
         assert_eq!(with_tag("debian@sha256:abc"), "debian@sha256:abc");
+    }
+
+    #[test]
+    fn failed_pulls_are_told_apart() {
+        for (message, expect) in [
+            (
+                "Get \"https://r.test/v2/\": dial tcp: lookup r.test on 192.0.2.53:53: no such host",
+                PullFailure::Unreachable,
+            ),
+            (
+                "Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused",
+                PullFailure::Unreachable,
+            ),
+            ("net/http: request canceled while waiting for connection", PullFailure::Unreachable),
+            ("Get \"http://127.0.0.1:5000/v2/a/manifests/1\": no basic auth credentials", PullFailure::Denied),
+            (
+                "pull access denied for a/b, repository does not exist or may require 'docker login'",
+                PullFailure::Denied,
+            ),
+            ("unauthorized: authentication required", PullFailure::Denied),
+            ("manifest for r.test/a:1 not found: manifest unknown: manifest unknown", PullFailure::Missing),
+            ("error parsing HTTP 418 response body: invalid character 'I'", PullFailure::Unusable),
+        ] {
+            assert_eq!(pull_failure(message), expect, "{message}");
+        }
     }
 
     #[test]

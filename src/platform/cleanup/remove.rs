@@ -6,11 +6,10 @@ use tokio::time::{Instant, sleep};
 
 use super::rules::{self, SLUG_GRACE, TEMPORARY_GRACE};
 use super::{Cleanup, Item, Kind, Outcome, Plan};
-use crate::engine::EngineError;
+use crate::engine::{EngineError, label, labels, remove_volumes};
 use crate::model::{App, AppId, OperationId, OperationKind, OperationStatus};
 use crate::platform::Error;
 use crate::platform::operations::{HEARTBEAT, LOOK, PATIENCE};
-use crate::rollout::cache_volume;
 use crate::store::{StoreError, apps, operations};
 
 /// Who cleans up, where nobody asked for it.
@@ -99,7 +98,9 @@ impl Cleanup {
                 locked => break locked?,
             }
         };
-        let work = async { Ok(self.engine.remove_volume(&cache_volume(app.id)).await?) };
+        let id = app.id.to_string();
+        let caches = labels([(label::SERVER, &self.settings.server_id), (label::APP, &id)]);
+        let work = async { Ok(remove_volumes(&*self.engine, &caches).await?) };
         self.holding(&operation, work).await
     }
 

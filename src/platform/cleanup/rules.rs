@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::facts::Facts;
 use super::{Item, Kind, Plan};
+use crate::build::cache_volume;
 use crate::build::{APP_IMAGE_PREFIX, SlugFile};
 use crate::engine::{Container, Image, Labels, Purpose, Volume, label};
 use crate::model::AppId;
@@ -182,6 +183,9 @@ impl Facts {
         let mut left = self.build_cache_bytes;
         let mut verdict = |volume: &Volume, size: Option<u64>| {
             let Some(app) = self.app(&volume.labels) else { return Goes("its app is gone".into()) };
+            if volume.name != cache_volume(&self.apps[&app]) {
+                return Goes("somebody who could write to it has lost access to its app".into());
+            }
             let (Some(size), name) = (size, &self.apps[&app].name) else {
                 return Stays("it was not measured".into());
             };

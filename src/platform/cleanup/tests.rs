@@ -7,13 +7,14 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::build::cache_volume;
 use crate::engine::memory::Memory;
 use crate::engine::{ContainerSpec, Image, Labels, label, labels};
 use crate::model::{
     BuildId, BuildKind, ConfigId, ConfigVars, Instance, InstanceId, InstanceState, Limits, OperationId, OperationKind,
     OperationStatus, Procfile, Release, ReleaseStatus, Timestamp, User,
 };
-use crate::rollout::{app_network, cache_volume};
+use crate::rollout::app_network;
 use crate::store::builds::{BuildResult, NewBuild};
 use crate::store::{Sealer, builds, configs, instances, operations, releases, users};
 
@@ -389,7 +390,7 @@ async fn what_an_app_that_is_gone_left_goes() {
     world.releases(&gone, "a").await;
     for tenant in [&web, &gone] {
         let marks = marks(&tenant.app, BuildId::new());
-        engine.ensure_volume(&cache_volume(tenant.app.id), &marks).await.unwrap();
+        engine.ensure_volume(&cache_volume(&tenant.app), &marks).await.unwrap();
         engine.ensure_network(&app_network(tenant.app.id), &marks).await.unwrap();
     }
     for container in [(label::INSTANCE, "x"), (label::ONE_OFF, "y")] {
@@ -399,20 +400,20 @@ async fn what_an_app_that_is_gone_left_goes() {
         engine.create_container(&spec).await.unwrap();
     }
     world.write_old("slug-half.tmp");
-    assert!(!world.goes(1).await.contains(&cache_volume(gone.app.id)));
+    assert!(!world.goes(1).await.contains(&cache_volume(&gone.app)));
     apps::delete(world.store.pool(), gone.app.id).await.unwrap();
     let mut expect = vec![
         digest('a'),
         "slug-half.tmp".to_owned(),
         "x".to_owned(),
         app_network(gone.app.id),
-        cache_volume(gone.app.id),
+        cache_volume(&gone.app),
     ];
     expect.sort();
     // The image waits for the one-off, which is for the server that runs it to end.
     assert_eq!(world.goes(1).await, expect);
     world.clean(1).await;
-    assert_eq!(engine.volumes_now(), [cache_volume(web.app.id)]);
+    assert_eq!(engine.volumes_now(), [cache_volume(&web.app)]);
     engine.remove_container("y").await.unwrap();
     assert_eq!(world.goes(1).await, ["slipway/app-gone:a"]);
 }
@@ -429,7 +430,7 @@ async fn the_caches_that_were_used_least_lately_go_first() {
         while Timestamp::now() == now {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let cache = cache_volume(tenant.app.id);
+        let cache = cache_volume(&tenant.app);
         world.engine.ensure_volume(&cache, &marks(&tenant.app, BuildId::new())).await.unwrap();
         world.engine.size_volume(&cache, size);
         caches.push(cache);
@@ -450,7 +451,7 @@ async fn the_caches_that_were_used_least_lately_go_first() {
 async fn a_cache_is_emptied_under_the_apps_lock() {
     let world = World::new().await;
     let (web, pool) = (world.tenant("web").await, world.store.pool());
-    let cache = cache_volume(web.app.id);
+    let cache = cache_volume(&web.app);
     world.engine.ensure_volume(&cache, &marks(&web.app, BuildId::new())).await.unwrap();
     let push = operations::begin(pool, OperationKind::Push, &web.app, "ada").await.unwrap();
     let cleanup = world.cleanup(1);

@@ -1,11 +1,10 @@
 //! What may be asked of a whole group.
 
 use super::begin::Intent;
-use super::rules::{is_tag, split_image};
 use super::{GroupChange, GroupDetail};
 use crate::model::{
-    GROUP_COUNT_MAX, GroupAction, GroupCounts, GroupId, GroupState, GroupWork, OperationKind, Policies, ProcessGroup,
-    User,
+    GROUP_COUNT_MAX, GroupAction, GroupCounts, GroupId, GroupState, GroupWork, ImageReference, InvalidImageReference,
+    OperationKind, Policies, ProcessGroup, User,
 };
 use crate::platform::{Error, OwnerHandle, Platform};
 use crate::store::{StoreError, apps, domains, formations, process_groups};
@@ -144,11 +143,9 @@ pub(super) fn retagged(group: &ProcessGroup, tag: Option<&str>) -> Result<String
     if !group.is_managed {
         return Err(Error::invalid("tag", "what an app runs is built by its pushes and has no tag to choose"));
     }
-    if !is_tag(tag) {
-        return Err(Error::invalid("tag", format!("'{tag}' is not the tag of an image")));
-    }
-    let repository = split_image(&group.image).map_or(group.image.as_str(), |(repository, _)| repository);
-    Ok(format!("{repository}:{tag}"))
+    let problem = |_: InvalidImageReference| Error::invalid("tag", format!("'{tag}' is not the tag of an image"));
+    let image = group.image.parse::<ImageReference>().map_err(problem)?;
+    Ok(image.with_tag(tag).map_err(problem)?.to_string())
 }
 
 /// What a state says, for messages.

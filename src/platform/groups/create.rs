@@ -25,7 +25,7 @@ impl Platform {
     /// # Errors
     /// [`Error::Invalid`] and [`Error::Taken`]; nothing is made then.
     pub async fn create_group(&self, owner: &User, new: NewGroup) -> Result<GroupDetail, Error> {
-        let checked = rules::check(&new)?;
+        let checked = rules::check(&new, &self.reference(&new.image)?)?;
         let is_used = |port: &&GroupPort| port.outer.is_some_and(|outer| !is_port_free(port.protocol, outer));
         if let Some(port) = checked.ports.iter().find(is_used) {
             let text = format!("port {} of the host is in use", port.outer.unwrap_or_default());

@@ -7,8 +7,8 @@ use super::begin::Intent;
 use super::{GroupInstanceView, actions::retagged};
 use crate::model::{
     App, AppId, ConfigVars, Environment, Formation, GroupCounts, GroupId, GroupInstance, GroupInstanceState as State,
-    Instance, InstanceAction, InstanceState, OperationKind, Policies, Policy, ProcessGroup, ProcessType, Size, Terms,
-    User, for_containers,
+    ImageReference, Instance, InstanceAction, InstanceState, OperationKind, Policies, Policy, ProcessGroup,
+    ProcessType, Size, Terms, User, for_containers,
 };
 use crate::platform::formation::Condition;
 use crate::platform::operations::Live;
@@ -264,7 +264,7 @@ fn shown(group: &ProcessGroup, view: &InstanceView) -> GroupInstance {
 }
 
 fn with_tag(image: &str) -> String {
-    let is_untagged = crate::engine::is_untagged(image);
+    let is_untagged = image.parse::<ImageReference>().is_ok_and(|image| image.is_untagged());
     if is_untagged { format!("{image}:latest") } else { image.to_owned() }
 }
 

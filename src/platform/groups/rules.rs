@@ -3,13 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::NewGroup;
-use crate::model::{CommandLine, GROUP_COUNT_MAX, GROUP_NAME_MAX, GroupPort, group_name_of_image, variable_prefix};
+use crate::model::{
+    CommandLine, GROUP_COUNT_MAX, GROUP_NAME_MAX, GroupPort, ImageReference, group_name_of_image, variable_prefix,
+};
 use crate::platform::Error;
 
-/// Longest image repository (Docker's rule).
-const REPOSITORY_MAX: usize = 255;
-/// Longest tag.
-const TAG_MAX: usize = 128;
 /// Longest value of a variable in bytes: what the kernel takes as one environment string.
 const VALUE_MAX: usize = 128 * 1024 - 1;
 
@@ -24,11 +22,10 @@ pub(super) struct Checked {
     pub ports: Vec<GroupPort>,
 }
 
-pub(super) fn check(new: &NewGroup) -> Result<Checked, Error> {
-    let (repository, tag) = split_image(&new.image).map_err(|problem| Error::invalid("image", problem))?;
+pub(super) fn check(new: &NewGroup, image: &ImageReference) -> Result<Checked, Error> {
     let name = match &new.name {
         Some(name) => checked_name(name)?,
-        None => group_name_of_image(repository),
+        None => group_name_of_image(&image.repository()),
     };
     if !(1..=GROUP_COUNT_MAX).contains(&new.wanted) {
         return Err(Error::invalid("wanted", format!("{} is not a number from 1 to {GROUP_COUNT_MAX}", new.wanted)));
@@ -45,11 +42,25 @@ pub(super) fn check(new: &NewGroup) -> Result<Checked, Error> {
     }
     Ok(Checked {
         name,
-        image: format!("{repository}:{}", tag.unwrap_or("latest")),
+        image: tagged(image)?.to_string(),
         command: line("command", &new.command)?,
         entrypoint: line("entrypoint", &new.entrypoint)?,
         ports,
     })
+}
+
+/// The reference with the tag that it means.
+///
+/// # Errors
+/// [`Error::Invalid`] for a digest: a group's image can be given another tag (`redeploy`).
+fn tagged(image: &ImageReference) -> Result<ImageReference, Error> {
+    if image.to_string().contains('@') {
+        return Err(Error::invalid("image", format!("'{image}' has a digest: name the image by a tag")));
+    }
+    if !image.is_untagged() {
+        return Ok(image.clone());
+    }
+    image.with_tag("latest").map_err(|error| Error::invalid("image", error.to_string()))
 }
 
 fn checked_name(name: &str) -> Result<String, Error> {
@@ -61,45 +72,6 @@ fn checked_name(name: &str) -> Result<String, Error> {
         return Err(Error::invalid("name", format!("'{name}' is not a name: {rule}")));
     }
     Ok(name.to_owned())
-}
-
-/// Repository and tag of an image reference `[host[:port]/][namespace/]name[:tag]`.
-///
-/// # Errors
-/// Why it is none.
-pub(super) fn split_image(reference: &str) -> Result<(&str, Option<&str>), String> {
-    let problem = || format!("'{reference}' is not an image reference such as name:tag or host:5000/space/name:tag");
-    let (repository, tag) = match reference.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag)),
-        _ => (reference, None),
-    };
-    let (host, path) = match repository.split_once('/') {
-        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (Some(host), path),
-        _ => (None, repository),
-    };
-    let is_part = |part: &str| {
-        let is_outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        part.starts_with(is_outer)
-            && part.ends_with(is_outer)
-            && part.chars().all(|c| is_outer(c) || matches!(c, '.' | '_' | '-'))
-    };
-    let is_host = |host: &str| {
-        let (name, port) = host.split_once(':').unwrap_or((host, "1"));
-        let is_name = |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        name.split('.').all(is_name) && port.parse::<u16>().is_ok_and(|port| port > 0)
-    };
-    let is_valid = repository.len() <= REPOSITORY_MAX
-        && host.is_none_or(is_host)
-        && path.split('/').all(is_part)
-        && tag.is_none_or(is_tag);
-    if is_valid { Ok((repository, tag)) } else { Err(problem()) }
-}
-
-/// Whether a text may be the tag of an image.
-pub(super) fn is_tag(tag: &str) -> bool {
-    (1..=TAG_MAX).contains(&tag.len())
-        && tag.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-        && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
 }
 
 fn checked_ports(new: &NewGroup) -> Result<Vec<GroupPort>, Error> {
@@ -170,30 +142,20 @@ mod tests {
         NewGroup { image: image.to_owned(), wanted: 1, ..NewGroup::default() }
     }
 
+    fn checked(new: &NewGroup) -> Result<Checked, Error> {
+        check(new, &new.image.parse().unwrap())
+    }
+
     fn field(new: &NewGroup) -> &'static str {
-        match check(new) {
+        match checked(new) {
             Err(Error::Invalid { field, .. }) => field,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn images_are_references_with_a_tag() {
-        let check =
-            |text: &str, expect: Option<(&str, Option<&str>)>| assert_eq!(split_image(text).ok(), expect, "{text}");
-        check("hello", Some(("hello", None)));
-        check("a/b:1.0", Some(("a/b", Some("1.0"))));
-        check("r.test:5000/a/b", Some(("r.test:5000/a/b", None)));
-        check("r.test:5000/a/b:x_1", Some(("r.test:5000/a/b", Some("x_1"))));
-        check("localhost/a", Some(("localhost/a", None)));
-        for bad in ["", "A", "a b", "a:", "a:-x", "/a", "a//b", "a/", "r.test:x/a", "r.test:0/a", "-a", "a@sha256:00"] {
-            check(bad, None);
-        }
-    }
-
-    #[test]
     fn a_group_gets_a_name_and_a_tag() {
-        let checked = check(&new("r.test:5000/a/my.app")).unwrap();
+        let checked = checked(&new("r.test:5000/a/my.app")).unwrap();
         assert_eq!((checked.name.as_str(), checked.image.as_str()), ("my-app", "r.test:5000/a/my.app:latest"));
     }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::super::{RolloutError, Rollouts, Target};
 use super::Trouble;
-use crate::engine::{EngineError, Image, fetch_image, registry_login};
-use crate::model::{BuildHealth, BuildStatus, ProcessGroup};
+use crate::engine::{EngineError, Image, registry_login};
+use crate::model::{BuildHealth, BuildStatus, InvalidImageReference, ProcessGroup};
 use crate::store::builds::{self, BuildResult};
 use crate::store::{StoreError, process_groups};
 
@@ -54,17 +54,15 @@ impl Rollouts {
         let build = &target.build;
         let login = registry_login(&target.config.values).map_err(Trouble::Told)?;
         let silent = |_: &str| {};
-        let fetch = fetch_image(&*self.0.engine, target.app.id, &build.image, login.as_ref(), &silent);
+        let reference = build.image.parse().map_err(|error: InvalidImageReference| Trouble::Told(error.to_string()))?;
+        let fetch = self.0.images.fetch(target.app.id, &reference, login.as_ref(), &build.engine_image, &silent);
         let limit = || EngineError::TimedOut { action: format!("pulling image {}", build.image), limit: FETCH_LIMIT };
         let fetched = tokio::time::timeout(FETCH_LIMIT, fetch).await.unwrap_or_else(|_| Err(limit()));
-        let image = match fetched {
-            Ok(image) => image,
+        match fetched {
             // A registry that does not answer is no engine that is away: waiting for it was the engine's part.
-            Err(error @ EngineError::TimedOut { .. }) => return Err(Trouble::Told(error.to_string())),
-            Err(error) => return Err(error.into()),
-        };
-        self.0.engine.tag_image(&image.id, &build.engine_image).await?;
-        Ok(image)
+            Err(error @ EngineError::TimedOut { .. }) => Err(Trouble::Told(error.to_string())),
+            fetched => Ok(fetched?),
+        }
     }
 
     /// Fetches the image of a release that a managed group is to go over to.

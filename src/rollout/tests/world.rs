@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::super::*;
+use crate::engine::ImageFetcher;
 use crate::engine::memory::Memory;
 use crate::logs::LogLimits;
 use crate::model::{
@@ -217,7 +218,7 @@ fn life(store: &Store, engine: &Arc<Memory>, logs: &LogStore) -> (Rollouts, Tabl
     let (table, stop) = (Table::new("localhost"), CancellationToken::new());
     let collector = Collector::new(engine.clone(), logs.clone(), TaskTracker::new(), stop.clone());
     let settings = RolloutSettings { boot_timeout: Duration::from_millis(400), ..tests_support::settings() };
-    let parts = (store.clone(), engine.clone(), table.clone(), logs.clone());
+    let parts = (store.clone(), ImageFetcher::for_tests(engine.clone()), table.clone(), logs.clone());
     (Rollouts::new(parts.0, parts.1, parts.2, parts.3, collector, settings, stop.clone()), table, stop)
 }
 

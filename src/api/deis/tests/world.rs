@@ -15,6 +15,7 @@ use tower::ServiceExt;
 
 use super::engine::Fake;
 use crate::build::{BuildLogs, BuildSettings, Builder, FingerprintKey, SlugStore, Stack};
+use crate::engine::ImageFetcher;
 use crate::git::Repositories;
 use crate::logs::{Collector, DrainSettings, LogDrains, LogLimits, LogStore};
 use crate::model::{BuilderKey, Registration};
@@ -87,19 +88,21 @@ impl World {
         let table = Table::new("example.com");
         let rollouts = Rollouts::new(
             store.clone(),
-            engine.clone(),
+            ImageFetcher::for_tests(engine.clone()),
             table.clone(),
             logs.clone(),
             collector,
             rollout_settings(),
             stop.clone(),
         );
-        let builder = Builder::new(engine.clone(), build_settings(&dir), "test".to_owned(), tracker.clone());
+        let images = ImageFetcher::for_tests(engine.clone());
+        let builder = Builder::new(images.clone(), build_settings(&dir), "test".to_owned(), tracker.clone());
         let (certificate, key) = tls::self_signed("example.com").unwrap();
         let certificates = Certificates::new(tls::certified_key(&certificate, &key).unwrap(), Challenges::default());
         let platform = Platform::new(Parts {
             store: store.clone(),
             engine: engine.clone(),
+            images,
             repositories: Repositories::new(dir.path().join("repositories")),
             builder,
             rollouts,
@@ -232,5 +235,6 @@ fn build_settings(dir: &TempDir) -> BuildSettings {
         slugs: SlugStore::open(dir.path().join("slugs")).unwrap(),
         stack: Stack::default(),
         fingerprint_key: FingerprintKey([7; 32]),
+        frontends: Vec::new(),
     }
 }

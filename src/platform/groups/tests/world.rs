@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::build::{BuildLogs, BuildSettings, Builder, FingerprintKey, SlugStore, Stack};
+use crate::engine::ImageFetcher;
 use crate::engine::memory::Memory;
 use crate::git::Repositories;
 use crate::logs::{Collector, DrainSettings, LogDrains, LogLimits, LogStore};
@@ -154,14 +155,16 @@ fn life(dir: &TempDir, store: &Store, engine: &Arc<Memory>) -> (Platform, Cancel
     let logs = LogStore::new(dir.path().join("logs"), LogLimits::default());
     let collector = Collector::new(engine.clone(), logs.clone(), tracker.clone(), stop.clone());
     let table = Table::new("example.com");
-    let parts = (store.clone(), engine.clone(), table.clone(), logs.clone());
+    let parts = (store.clone(), ImageFetcher::for_tests(engine.clone()), table.clone(), logs.clone());
     let rollouts = Rollouts::new(parts.0, parts.1, parts.2, parts.3, collector, rollout_settings(), stop.clone());
-    let builder = Builder::new(engine.clone(), build_settings(dir), "test".to_owned(), tracker.clone());
+    let images = ImageFetcher::for_tests(engine.clone());
+    let builder = Builder::new(images.clone(), build_settings(dir), "test".to_owned(), tracker.clone());
     let (certificate, key) = tls::self_signed("example.com").unwrap();
     let certificates = Certificates::new(tls::certified_key(&certificate, &key).unwrap(), Challenges::default());
     let platform = Platform::new(Parts {
         store: store.clone(),
         engine: engine.clone(),
+        images,
         repositories: Repositories::new(dir.path().join("repositories")),
         builder,
         rollouts,
@@ -227,5 +230,6 @@ fn build_settings(dir: &TempDir) -> BuildSettings {
         slugs: SlugStore::open(dir.path().join("slugs")).unwrap(),
         stack: Stack::default(),
         fingerprint_key: FingerprintKey([7; 32]),
+        frontends: Vec::new(),
     }
 }
