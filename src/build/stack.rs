@@ -11,7 +11,9 @@ use sha2::{Digest, Sha256};
 use self::bootstrap::{BOOTSTRAP, bootstrap};
 use super::BuildError;
 use super::output::{Phase, detail};
-use crate::engine::{Engine, EngineError, Image, ImageBuild, LineSink, byte_stream, labels, small_archive};
+use crate::engine::{
+    DEFAULT_STACK, Engine, EngineError, Image, ImageBuild, LineSink, byte_stream, labels, small_archive,
+};
 
 /// Name of the stack, as slugs see it in `STACK`: ours, on Debian 12.
 pub const STACK_NAME: &str = "slipway-12";
@@ -57,7 +59,7 @@ pub struct Stack {
 
 impl Default for Stack {
     fn default() -> Self {
-        Self::new("slipway/stack")
+        Self::new(DEFAULT_STACK)
     }
 }
 

@@ -16,6 +16,9 @@ use sha2::{Digest, Sha256};
 use super::{Engine, EngineError, Image, LineSink, PullFailure, RegistryLogin, label};
 use crate::model::{AppId, ConfigVars, ImageReference, REGISTRY_PASSWORD, REGISTRY_USERNAME};
 
+/// Where the stack's images are unless the operator says otherwise. Everybody may build on them.
+pub const DEFAULT_STACK: &str = "slipway/stack";
+
 /// Which images that are on this machine a Dockerfile may build on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum BaseImages {
@@ -74,7 +77,7 @@ impl ImageFetcher {
     #[cfg(test)]
     pub fn for_tests(engine: Arc<dyn Engine>) -> Arc<Self> {
         let journal = std::env::temp_dir().join(format!("slipway-pulls-{}", uuid::Uuid::new_v4()));
-        Arc::new(Self::new(engine, "slipway/stack".to_owned(), BaseImages::Local, journal))
+        Arc::new(Self::new(engine, DEFAULT_STACK.to_owned(), BaseImages::Local, journal))
     }
 
     /// The engine that they come to.
@@ -130,8 +133,7 @@ impl ImageFetcher {
         on_line: LineSink<'_>,
     ) -> Result<Image, EngineError> {
         if self.is_platforms(reference) {
-            let is_stack =
-                self.stack.parse::<ImageReference>().is_ok_and(|it| it.repository() == reference.repository());
+            let is_stack = [self.stack.as_str(), DEFAULT_STACK].contains(&reference.repository().as_str());
             let image =
                 if is_stack { self.engine.image(&reference.to_string()).await } else { Err(missing(reference)) }?;
             self.engine.tag_image(&image.id, name).await?;
