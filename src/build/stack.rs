@@ -92,6 +92,7 @@ impl Stack {
         for reference in [self.run_image(), self.build_image()] {
             match find(engine, &reference).await? {
                 None => return Ok(StackStatus::Missing),
+                Some(image) if !is_of_stack(&image) => return Ok(StackStatus::Missing),
                 Some(image) if !is_current(&image) => status = StackStatus::Outdated,
                 Some(_) => {}
             }
@@ -213,6 +214,11 @@ async fn find(engine: &dyn Engine, reference: &str) -> Result<Option<Image>, Bui
         Err(EngineError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether some version of the recipe made an image, whatever it is called.
+pub(super) fn is_of_stack(image: &Image) -> bool {
+    image.labels.contains_key(LABEL)
 }
 
 fn is_current(image: &Image) -> bool {

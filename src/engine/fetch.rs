@@ -219,17 +219,33 @@ impl ImageFetcher {
         let reading = |source| io_error("reading the notes on pulled images", source);
         let text = fs::read(path).map_err(reading)?;
         if let Ok(entry) = serde_json::from_slice::<Entry>(&text) {
-            let now = self.engine.image(&entry.reference).await.ok().map(|image| image.id);
-            match &entry.before {
-                _ if now == entry.before => {}
-                None => super::unless_in_use(self.engine.remove_image(&entry.reference).await)?,
-                Some(before) if entry.reference.contains('@') => {
-                    tracing::debug!(image = before, "a digest cannot move")
-                }
-                Some(before) => self.engine.tag_image(before, &entry.reference).await?,
-            }
+            self.put_right(&entry).await?;
         }
         fs::remove_file(path).map_err(reading)
+    }
+
+    async fn put_right(&self, entry: &Entry) -> Result<(), EngineError> {
+        let Ok(now) = self.engine.image(&entry.reference).await else { return Ok(()) };
+        match &entry.before {
+            Some(before) if *before == now.id => return Ok(()),
+            Some(before) if !entry.reference.contains('@') => self.engine.tag_image(before, &entry.reference).await?,
+            _ => super::unless_in_use(self.engine.remove_image(&entry.reference).await)?,
+        }
+        let repository = entry.reference.parse::<ImageReference>().map(|it| it.repository()).unwrap_or_default();
+        self.forget_digests(&now.id, &repository).await
+    }
+
+    /// The engine knows a pulled image by its digest in the repository, too. That stays as long as a tag of the repository does.
+    async fn forget_digests(&self, id: &str, repository: &str) -> Result<(), EngineError> {
+        let Ok(image) = self.engine.image(id).await else { return Ok(()) };
+        let (tag, digest) = (format!("{repository}:"), format!("{repository}@"));
+        if image.tags.iter().any(|name| name.strip_prefix(&tag).is_some_and(|tag| !tag.contains('/'))) {
+            return Ok(());
+        }
+        for name in image.digests.iter().filter(|name| name.starts_with(&digest)) {
+            super::unless_in_use(self.engine.remove_image(name).await)?;
+        }
+        Ok(())
     }
 
     fn entries(&self) -> io::Result<Vec<PathBuf>> {
