@@ -96,7 +96,7 @@ pub const SETTINGS: &[Setting] = &[
     computed(
         "build-frontends",
         "none: the engine's own",
-        "docker/dockerfile@sha256:DIGEST",
+        "docker/dockerfile@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
         "Programs that may read Dockerfiles, by their # syntax= line: images with a digest, commas between them",
     ),
     computed(

@@ -162,8 +162,16 @@ async fn guessing_is_slowed_down_per_account_and_per_address() {
     let refused = guess("bob", "opensesame", "192.0.2.99").await;
     refused.is_detail(429, "Request was throttled. Expected available in 1 second.");
     assert_eq!(refused.header("Retry-After"), "1");
-    let passwd = json!({"password": "opensesame", "new_password": "x"});
-    assert_eq!(world.post(&bob, PASSWD, passwd).await.status, 429, "it would tell whether the password is right");
+    let passwd = json!({"password": "opensesame", "new_password": "x"}).to_string();
+    let request = Request::post(PASSWD).header("Authorization", format!("token {bob}"));
+    let request = request.header("Content-Type", "application/json").header("X-Forwarded-For", "192.0.2.98");
+    let refused = world.send(request.body(Body::from(passwd)).unwrap()).await;
+    assert_eq!(refused.status, 429, "it would tell whether the password is right");
+    assert_eq!(
+        log_in(&world, "bob", "opensesame").await.status,
+        200,
+        "where bob signed in before he is not locked out"
+    );
     assert_eq!(world.get(&bob, "/v1/apps").await.status, 200, "a token goes on");
     assert_eq!(guess("eve", "opensesame", "192.0.2.1").await.status, 200, "others go on");
 

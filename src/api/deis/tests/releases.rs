@@ -81,7 +81,11 @@ async fn builds_are_checked() {
     check(json!({"image": "i".repeat(257)}), long).await;
     let commit = json!({"sha": ["'a/b' is not a commit id of at most 40 letters and digits."]});
     check(json!({"image": IMAGE, "sha": "a/b"}), commit).await;
-    check(json!({"image": "a b"}), json!({"image": ["'a b' is not an image reference."]})).await;
+    check(
+        json!({"image": "a b"}),
+        json!({"image": ["'a b' is not an image reference such as name:tag or host:5000/space/name:tag"]}),
+    )
+    .await;
     let command = json!({"procfile": ["The command of web must be text."]});
     for bad in [json!(5), json!(null), json!(" "), json!({})] {
         check(json!({"image": IMAGE, "procfile": {"web": bad}}), command.clone()).await;
@@ -89,7 +93,7 @@ async fn builds_are_checked() {
     let no_map = json!({"procfile": ["This field must be a JSON object, or text that holds one."]});
     check(json!({"image": IMAGE, "procfile": "web: ./serve"}), no_map).await;
     let unknown = world.post(&token, BUILDS, json!({"image": "no/such"})).await;
-    unknown.is_detail(503, "pulling no/such: no such image");
+    unknown.is_detail(503, "image no/such cannot be pulled: no registry answers");
     assert_eq!(world.get(&token, "/v1/apps/hello/releases").await.json()["count"], 1, "no release of a failed pull");
 }
 

@@ -71,12 +71,9 @@ async fn a_commit_keeps_the_parents_configuration() {
 }
 
 #[tokio::test]
-async fn a_registry_that_does_not_answer_is_the_engines_word() {
+async fn a_registry_that_does_not_answer_is_told_apart() {
     let corner = Corner::new().await;
     let pull = corner.docker.pull_image("127.0.0.1:1/blog:v1", None, &|_| {});
     let error = within("the engine gives up", pull).await.unwrap_err();
-    let EngineError::Refused { action, message } = &error else { panic!("{error:?}") };
-    assert_eq!(action, "pulling image 127.0.0.1:1/blog:v1");
-    // Which of the two it is depends on what the machine has on that port.
-    assert!(message.contains("connection refused") || message.contains("connection reset"), "{message}");
+    assert_eq!(error.to_string(), "image 127.0.0.1:1/blog:v1 cannot be pulled: no registry answers");
 }

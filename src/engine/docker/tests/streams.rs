@@ -73,15 +73,36 @@ async fn events_tell_of_labelled_containers_only() {
 
     let mut spec = corner.spec("greedy", r#"exec perl -e '$x = "x" x (200 << 20)'"#);
     spec.resources.memory_bytes = Some(32 << 20);
-    spec.labels = labels;
+    spec.labels = labels.clone();
     let id = corner.start(&spec).await;
     corner.docker.wait_container(&id).await.unwrap();
     corner.docker.remove_container(&id).await.unwrap();
 
-    let events = within("four events come", events.take(4).try_collect::<Vec<_>>()).await.unwrap();
+    let mut is_over = false;
+    let until_the_end = events.take_while(|event| {
+        let goes_on = !is_over;
+        is_over = event.as_ref().is_ok_and(|event| event.action == "destroy");
+        std::future::ready(goes_on)
+    });
+    // The stream itself has no end: one more event is needed to notice that the last one came.
+    let nudge = async {
+        let mut spec = corner.spec("nudge", "exit 0");
+        spec.labels = labels.clone();
+        let id = corner.start(&spec).await;
+        corner.docker.remove_container(&id).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let collected = async {
+        tokio::select! {
+            events = until_the_end.try_collect::<Vec<_>>() => events,
+            () = nudge => unreachable!("it never ends"),
+        }
+    };
+    let events = within("all events come", collected).await.unwrap();
     assert!(events.iter().all(|event| event.container == id && event.labels == spec.labels), "{events:?}");
     let mut actions = events.iter().map(|event| event.action.as_str()).collect::<Vec<_>>();
-    assert_eq!((actions[0], actions[3]), ("start", "destroy"));
-    actions.sort_unstable();
-    assert_eq!(actions, ["destroy", "die", "oom", "start"]);
+    assert_eq!((actions.first(), actions.last()), (Some(&"start"), Some(&"destroy")));
+    // Some kernels do not tell the engine of it.
+    actions.retain(|action| *action != "oom");
+    assert_eq!(actions, ["start", "die", "destroy"]);
 }
