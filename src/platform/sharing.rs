@@ -2,9 +2,9 @@
 
 use super::users::known;
 use super::{Administrator, AppHandle, AppView, Error, Listing, OwnerHandle, Page, Platform};
-use crate::model::{User, Username};
+use crate::model::{QuotaKind, User, Username};
 use crate::store::users::{self, Which};
-use crate::store::{apps, collaborators};
+use crate::store::{StoreError, apps, collaborators};
 
 impl Platform {
     /// Names of an app's collaborators, in the order in which they were let in.
@@ -20,7 +20,13 @@ impl Platform {
     pub async fn share(&self, handle: &OwnerHandle, with: &str) -> Result<(), Error> {
         let user = known(&self.0.store, with).await?;
         let app = handle.app();
-        if collaborators::insert(self.0.store.pool(), app.id, user.id).await? {
+        let mut tx = self.0.store.begin().await?;
+        // Who is let in twice takes no other place.
+        if !collaborators::contains(&mut *tx, app.id, user.id).await? {
+            self.ask_for(&mut tx, app.owner_id, QuotaKind::Collaborators, 1).await?;
+        }
+        if collaborators::insert(&mut *tx, app.id, user.id).await? {
+            tx.commit().await.map_err(StoreError::from)?;
             self.tell_router(None).await;
             self.0.logs.note(app.id, "api", &format!("User {} was granted access to {}", user.username, app.name));
         }
@@ -49,7 +55,12 @@ impl Platform {
     /// [`Error::NotFound`] when there is no such user.
     pub async fn transfer_app(&self, handle: &OwnerHandle, to: &str) -> Result<AppView, Error> {
         let (new, app) = (known(&self.0.store, to).await?, handle.app());
-        apps::set_owner(self.0.store.pool(), app.id, new.id).await?;
+        let mut tx = self.0.store.begin().await?;
+        if new.id != app.owner_id {
+            self.ask_to_take_over(&mut tx, app, new.id).await?;
+        }
+        apps::set_owner(&mut *tx, app.id, new.id).await?;
+        tx.commit().await.map_err(StoreError::from)?;
         self.tell_router(None).await;
         let text =
             format!("{} transferred {} from {} to {}", handle.user().username, app.name, app.owner, new.username);
