@@ -131,6 +131,10 @@ pub struct Config {
     pub instance_pids: i64,
     /// Ports of this machine that containers of process groups are published on.
     pub port_range: std::ops::RangeInclusive<u16>,
+    /// Address that those ports are bound to.
+    pub publish_addr: std::net::IpAddr,
+    /// What one account may have, unless an administrator says otherwise.
+    pub quotas: crate::model::Quotas,
     /// How long a one-off command may run.
     pub run_timeout: Duration,
     /// Most bytes of one app's log stream on disk.

@@ -11,11 +11,11 @@ use tokio_util::task::TaskTracker;
 use super::ca::CaBundle;
 use super::frontend::Frontend;
 use super::plan::{Recipe, SMALL_FILE_BYTES};
-use super::queue::Queue;
+use super::queue::{BuildPlaces, Queue};
 use super::{BuildError, BuildLogs, FingerprintKey, Plan, SlugStore, Stack};
 use crate::engine::{Engine, EngineError, ImageFetcher, Labels, LineSink, Purpose, Resources, label, labels};
 use crate::git::Source;
-use crate::model::{App, AppId, BuildId, BuildKind, ConfigVars, OperationId, Procfile};
+use crate::model::{App, AppId, BuildId, BuildKind, ConfigVars, OperationId, Procfile, UserId};
 
 /// Names of containers that builds use begin so.
 const CONTAINER_PREFIX: &str = "slipway-build-";
@@ -71,6 +71,8 @@ pub struct BuildRequest {
     pub config: ConfigVars,
     /// Starts from nothing, and begins the app's cache anew.
     pub no_cache: bool,
+    /// How many builds the app's owner may have.
+    pub places: BuildPlaces,
 }
 
 /// What came of a build.
@@ -122,6 +124,11 @@ impl Builder {
         self.queue.lengths()
     }
 
+    /// How many builds of an account's apps are at work, and how many wait for their turn.
+    pub fn queue_of(&self, owner: UserId) -> (u64, u64) {
+        self.queue.lengths_of(owner)
+    }
+
     /// Builds an image by `plan`, when its turn has come; output goes to `on_line` as it arrives, each phase with its duration.
     ///
     /// Cancelled by dropping the future: its containers are removed then, by tasks of their own.
@@ -130,7 +137,8 @@ impl Builder {
     /// [`BuildError::is_fault_of_source`] tells whose fault it is; what the build itself said went to `on_line` before.
     /// Nothing is left behind but the build cache, and a slug that no image was made of.
     pub async fn build(&self, request: &BuildRequest, plan: &Plan, on_line: LineSink<'_>) -> Result<Built, BuildError> {
-        let _turn = self.queue.turn(on_line).await;
+        let turn = self.queue.turn(request.app.owner_id, request.app.owner.as_str(), request.places, on_line).await;
+        let _turn = turn.map_err(BuildError::Quota)?;
         self.check_space().await?;
         let limit = self.settings.time_limit;
         let built = async {

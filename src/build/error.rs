@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::EngineError;
 use crate::git::GitError;
-use crate::model::ProcfileError;
+use crate::model::{ProcfileError, QuotaExceeded};
 
 /// Why there is no image. Each variant is an outcome that its caller, or the person who pushed, treats differently.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +78,9 @@ pub enum BuildError {
         /// The missing image.
         image: String,
     },
+    /// The app's owner has as many builds waiting as may wait.
+    #[error(transparent)]
+    Quota(QuotaExceeded),
     /// The container engine failed us.
     #[error(transparent)]
     Engine(EngineError),
@@ -146,6 +149,7 @@ impl BuildError {
             | Self::BadTree(_)
             | Self::NoStack { .. }
             | Self::ImageLost { .. }
+            | Self::Quota(_)
             | Self::Engine(_)
             | Self::Source(_)
             | Self::Io { .. } => None,
@@ -166,6 +170,7 @@ impl BuildError {
             Self::NoSpace { .. }
             | Self::NoStack { .. }
             | Self::ImageLost { .. }
+            | Self::Quota(_)
             | Self::Engine(_)
             | Self::Source(_)
             | Self::Io { .. } => false,

@@ -43,5 +43,6 @@ pub use fingerprint::FingerprintKey;
 pub use frontend::Frontend;
 pub use image::APP_IMAGE_PREFIX;
 pub use plan::{Plan, plan};
+pub use queue::BuildPlaces;
 pub use slugs::{SlugFile, SlugStore};
 pub use stack::{STACK_NAME, Stack, StackStatus};

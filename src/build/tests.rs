@@ -100,6 +100,7 @@ impl World {
             source: Arc::new(source),
             config: ConfigVars::new(),
             no_cache: false,
+            places: BuildPlaces::UNLIMITED,
         }
     }
 

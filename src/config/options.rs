@@ -323,6 +323,8 @@ impl Given {
             sizes: self.get("sizes", parse::sizes)?,
             instance_pids: self.get("instance-pids", pids())?,
             port_range: self.get("port-range", parse::port_range)?,
+            publish_addr: self.get("publish-addr", parse::ip)?,
+            quotas: self.get("quotas", parse::quotas)?,
             run_timeout: self.get("run-timeout", parse::duration(second))?,
             log_bytes_per_app: self.get("log-size-per-app", parse::size(64 << 10))?,
             log_lines_per_second: self.get("log-rate-per-app", parse::number(0..=10_000_000))?.unsigned_abs(),

@@ -1,13 +1,13 @@
 //! One parser per kind of value. Each says what is wrong as the end of a sentence: "'x' is not ...".
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{BaseImages, BuilderKey, DatabaseUrl, Frontend, Registration};
-use crate::model::{BUILDER_KEY_MIN, ChallengeChoice, Size};
+use crate::model::{BUILDER_KEY_MIN, ChallengeChoice, Quotas, Size, parse_bytes};
 
 /// What is wrong with a value.
 type Problem = String;
@@ -81,6 +81,15 @@ pub(super) fn base_images(text: &str) -> Result<BaseImages, Problem> {
         if is_valid { Ok(entry.to_owned()) } else { Err(format!("'{entry}' is no reference to an image")) }
     })?;
     Ok(BaseImages::Listed(patterns))
+}
+
+pub(super) fn ip(text: &str) -> Result<IpAddr, Problem> {
+    text.parse().map_err(|_| "is not an IP address".to_owned())
+}
+
+/// `apps=50 memory=32GiB`
+pub(super) fn quotas(text: &str) -> Result<Quotas, Problem> {
+    text.parse()
 }
 
 /// `49153-65535`
@@ -215,24 +224,9 @@ pub(super) fn count(text: &str) -> Result<NonZeroUsize, Problem> {
 /// Bytes, as a number with an optional unit; all units are powers of 1024, as the engine has it. Fits an `i64`.
 pub(super) fn size(least: u64) -> impl Fn(&str) -> Result<u64, Problem> {
     move |text| {
-        let bytes = bytes(text).ok_or("is not a size: a number, with K, M, G or T as the unit if any")?;
+        let bytes = parse_bytes(text).ok_or("is not a size: a number, with K, M, G or T as the unit if any")?;
         if bytes >= least { Ok(bytes) } else { Err(format!("is too small: at least {least} bytes are needed")) }
     }
-}
-
-fn bytes(text: &str) -> Option<u64> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, unit) = text.split_at(end);
-    let shift = match unit.trim_start().to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        "t" | "tb" | "tib" => 40,
-        _ => return None,
-    };
-    let bytes = digits.parse::<u64>().ok()?.checked_mul(1 << shift)?;
-    i64::try_from(bytes).is_ok().then_some(bytes)
 }
 
 pub(super) fn duration(least: Duration) -> impl Fn(&str) -> Result<Duration, Problem> {

@@ -1,5 +1,7 @@
 //! The list of all settings: names, defaults, what they are for.
 
+use crate::model::Quotas;
+
 /// One thing that can be set. The flag's name yields the other two.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
@@ -123,6 +125,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     fixed("instance-pids", "1024", "Most processes and threads of an instance"),
     fixed("port-range", "49153-65535", "Ports of this machine that containers of process groups are published on"),
+    fixed("publish-addr", "0.0.0.0", "Address of this machine that those ports are bound to"),
+    fixed(
+        "quotas",
+        Quotas::DEFAULT,
+        "What one account may have, as KIND=VALUE with blanks between them; kinds that are not named keep their default",
+    ),
     fixed("run-timeout", "20m", "How long a one-off command may run"),
     fixed("log-size-per-app", "8MiB", "Most bytes of one app's log stream on disk"),
     fixed("log-rate-per-app", "10000", "Most lines per second of one app, of 420 bytes each; 0 sets no limit"),

@@ -65,8 +65,10 @@ pub struct ContainerSpec {
     pub network: Option<String>,
     /// Names by which containers on the same network reach it.
     pub aliases: Vec<String>,
-    /// Ports of the host, on all its addresses, that lead to ports of the container. None unless asked for.
+    /// Ports of the host that lead to ports of the container. None unless asked for.
     pub published: Vec<PublishedPort>,
+    /// The address of the host that they are bound to; all IPv4 addresses when `None`.
+    pub published_on: Option<std::net::IpAddr>,
     /// Host names that mean, inside the container, the machine that the engine runs on.
     pub host_names: Vec<String>,
     /// Runs as this user (`uid:gid`) instead of the image's.

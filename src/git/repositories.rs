@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -101,6 +102,12 @@ impl Repositories {
             Err(error) => return Err(GitError::io("create repository", &path)(error)),
         }
         Ok(path)
+    }
+
+    /// Bytes that an app's repository takes on disk, what waits in quarantine included. What vanishes meanwhile counts
+    /// nothing.
+    pub fn size(&self, app: AppId) -> u64 {
+        tree_bytes(&self.path(app))
     }
 
     /// Deletes the repository of an app. One that is gone is fine.
@@ -240,4 +247,14 @@ fn remove_tree(path: &Path) -> Result<(), GitError> {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(GitError::io("remove", path)(error)),
         _ => Ok(()),
     }
+}
+
+fn tree_bytes(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let bytes = entries.map(|entry| match entry.metadata() {
+        Ok(found) if found.is_dir() => tree_bytes(&entry.path()),
+        Ok(found) => found.blocks().saturating_mul(512),
+        Err(_) => 0,
+    });
+    bytes.fold(0, u64::saturating_add)
 }

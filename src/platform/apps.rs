@@ -5,7 +5,9 @@ use tokio_util::sync::CancellationToken;
 use super::operations::{Live, Progress};
 use super::{AppHandle, Error, Listing, OwnerHandle, Platform, names};
 use crate::engine::unless_in_use;
-use crate::model::{App, AppId, AppName, ConfigVars, Formation, Limits, OperationKind, ReleaseStatus, Step, User};
+use crate::model::{
+    App, AppId, AppName, ConfigVars, Formation, Limits, OperationKind, QuotaKind, ReleaseStatus, Step, User,
+};
 use crate::release::Change;
 use crate::store::{Page, StoreError, apps, build_records, builds, configs, domains, formations, releases};
 use crate::telemetry::metrics::metrics;
@@ -46,6 +48,7 @@ impl Platform {
     async fn create_named(&self, owner: &User, name: AppName) -> Result<AppView, Error> {
         let (store, id) = (&self.0.store, AppId::new());
         let mut tx = store.begin().await?;
+        self.ask_for(&mut tx, owner.id, QuotaKind::Apps, 1).await?;
         apps::insert(&mut *tx, id, &name, owner.id).await.map_err(|error| match error {
             StoreError::Duplicate => Error::Taken { field: "id" },
             other => other.into(),

@@ -16,7 +16,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::Mutex;
 
 use super::{Error, Listing, Platform};
-use crate::model::{Certificate, CertificateId, CertificateName, Timestamp, User};
+use crate::model::{Certificate, CertificateId, CertificateName, QuotaKind, Timestamp, User};
 use crate::route::{Certificates, Servable, Shown};
 use crate::store::{Page, StoreError, certificates, domains};
 use choose::{Domains, Holding, choose};
@@ -79,6 +79,7 @@ impl Platform {
                 expires_at: usable.expires_at,
             };
             let mut tx = store.begin().await?;
+            platform.ask_for(&mut tx, owner, QuotaKind::Certificates, 1).await?;
             let id = certificates::insert(&mut tx, store.sealer(), &row).await.map_err(|error| match error {
                 StoreError::Duplicate => Error::Taken { field: "common_name" },
                 other => other.into(),

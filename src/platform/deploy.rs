@@ -20,6 +20,7 @@ use crate::git::{self, Source};
 use crate::model::{App, Build, BuildId, Formation, OperationKind, Release, SourceKind, Step, User};
 use crate::release::{self, Change, Contents, Parts};
 use crate::rollout::{Event, Scope, Target};
+use crate::store::quotas::Wanted;
 use crate::store::{StoreError, build_records, builds, configs, formations, process_groups, releases};
 
 /// A tree of files to build and deploy.
@@ -77,6 +78,7 @@ impl Platform {
             let mut live = platform.begin(OperationKind::Push, &push.deploy.handle, &out, &cancel).await?;
             let outcome = async {
                 refuse_moved_ref(&push).await?;
+                platform.check_repositories(app).await?;
                 platform.deploy(&mut live, &push.deploy, SourceKind::Commit, &out, &cancel).await
             };
             let outcome = outcome.await;
@@ -180,8 +182,10 @@ impl Platform {
         let contents = release::contents(store, release.clone()).await?;
         if let Some(build) = &contents.build {
             let target = target(app, &contents)?;
-            self.release_phase(&target, &wishes.scripts, out).await?;
             let formation = self.formation_for(app, build, wishes, out).await?;
+            let coming = Wanted::of(&formation, &contents.config.limits, self.0.settings.instance_memory);
+            self.admit_now(app, &live.operation().id, coming).await?;
+            self.release_phase(&target, &wishes.scripts, out).await?;
             let progress = |event: Event<'_>| {
                 if event == Event::Switched {
                     self.mark_release_as(app.id, contents.release.version, &contents.release.summary);

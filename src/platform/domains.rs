@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{AppHandle, Error, Listing, OwnerHandle, Platform};
-use crate::model::{App, Domain, DomainName, User};
+use crate::model::{App, Domain, DomainName, QuotaKind, User};
 use crate::store::{Page, StoreError, apps, domains};
 
 /// Between two tries to tell the router what the database says.
@@ -28,8 +28,10 @@ impl Platform {
         let (platform, handle) = (self.clone(), handle.clone());
         self.owned(async move {
             let (pool, app) = (platform.0.store.pool(), handle.app());
-            match domains::insert(pool, &name, app.id, handle.user().id).await {
-                Ok(true) => {}
+            let mut tx = platform.0.store.begin().await?;
+            platform.ask_for(&mut tx, app.owner_id, QuotaKind::Domains, 1).await?;
+            match domains::insert(&mut *tx, &name, app.id, handle.user().id).await {
+                Ok(true) => tx.commit().await.map_err(StoreError::from)?,
                 Ok(false) | Err(StoreError::Dangling) => return Err(Error::NotFound(format!("app '{}'", app.name))),
                 Err(StoreError::Duplicate) => return Err(Error::Taken { field: "domain" }),
                 Err(error) => return Err(error.into()),

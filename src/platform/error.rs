@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::build::BuildError;
 use crate::engine::EngineError;
 use crate::git::GitError;
+use crate::model::QuotaExceeded;
 use crate::rollout::RolloutError;
 use crate::store::{JournalError, StoreError};
 
@@ -46,6 +47,9 @@ pub enum Error {
         /// The field.
         field: &'static str,
     },
+    /// An account may not have that much.
+    #[error(transparent)]
+    Quota(#[from] QuotaExceeded),
     /// The request is well formed but makes no sense in the present state.
     #[error("{0}")]
     Refused(String),
@@ -134,6 +138,7 @@ impl From<BuildError> for Error {
         let hint = error.hint().map(str::to_owned);
         match error {
             BuildError::Engine(error) => error.into(),
+            BuildError::Quota(exceeded) => exceeded.into(),
             BuildError::Source(_) | BuildError::Io { .. } => Self::Internal(error.into()),
             other => Self::DeployFailed(std::iter::once(other.to_string()).chain(hint).collect()),
         }

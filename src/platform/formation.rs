@@ -7,6 +7,7 @@ use crate::engine::{ContainerState, label};
 use crate::model::{Formation, Instance, InstanceState, OperationKind, ProcessType};
 use crate::release;
 use crate::rollout::{Event, Scope};
+use crate::store::quotas::Wanted;
 use crate::store::{formations, instances, process_groups};
 use tokio_util::sync::CancellationToken;
 
@@ -111,6 +112,8 @@ impl Platform {
         }
         let before = formations::get(self.0.store.pool(), app.id).await?;
         let wanted = before.merged(change);
+        let coming = Wanted::of(&wanted, &current.config.limits, self.0.settings.instance_memory);
+        self.admit_now(app, &live.operation().id, coming).await?;
         if let Some(group) = process_groups::managed_of_app(self.0.store.pool(), app.id).await? {
             return self.scale_managed(live, &group, wanted.count(&group.process)).await;
         }

@@ -23,6 +23,7 @@ mod logs;
 mod names;
 mod operations;
 mod passwords;
+mod quotas;
 mod rebase;
 mod recover;
 mod releases;
@@ -47,7 +48,7 @@ use crate::build::Builder;
 use crate::engine::{Engine, ImageFetcher};
 use crate::git::Repositories;
 use crate::logs::{LogDrains, LogStore};
-use crate::model::{BuilderKey, Registration, Size};
+use crate::model::{BuilderKey, Quotas, Registration, Size};
 use crate::rollout::Rollouts;
 use crate::store::{Store, StoreError};
 
@@ -67,6 +68,7 @@ pub use groups::{
 };
 pub use log_drains::{DRAINS_MAX, LogDrainView};
 pub use operations::{Live, OwnedOperations, Progress};
+pub use quotas::{QuotaChange, QuotaView, QuotaViews};
 pub use rebase::{RebaseProgress, rebase_progress, request_rebase};
 pub use restart::Which;
 pub use routing::{RoutedSettings, RoutingChanges};
@@ -94,6 +96,14 @@ pub struct PlatformSettings {
     pub builder_key: Option<BuilderKey>,
     /// Largest push in bytes.
     pub max_push_bytes: u64,
+    /// What one account may have, unless an administrator says otherwise.
+    pub quotas: Quotas,
+    /// Memory of an instance in bytes, unless the app's own limits say otherwise.
+    pub instance_memory: i64,
+    /// Ports of this machine that process groups are published on.
+    pub port_range: std::ops::RangeInclusive<u16>,
+    /// Ports that the server itself listens on.
+    pub own_ports: Vec<u16>,
     /// How many releases of each app clean-up keeps restorable.
     pub keep_releases: i64,
     /// Most bytes of all build caches together.

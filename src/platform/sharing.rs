@@ -2,7 +2,7 @@
 
 use super::users::known;
 use super::{Administrator, AppHandle, AppView, Error, Listing, OwnerHandle, Page, Platform};
-use crate::model::{User, Username};
+use crate::model::{QuotaKind, User, Username};
 use crate::store::users::{self, Which};
 use crate::store::{StoreError, apps, collaborators};
 
@@ -20,7 +20,13 @@ impl Platform {
     pub async fn share(&self, handle: &OwnerHandle, with: &str) -> Result<(), Error> {
         let user = known(&self.0.store, with).await?;
         let app = handle.app();
-        if collaborators::insert(self.0.store.pool(), app.id, user.id).await? {
+        let mut tx = self.0.store.begin().await?;
+        // Who is let in twice takes no other place.
+        if !collaborators::contains(&mut *tx, app.id, user.id).await? {
+            self.ask_for(&mut tx, app.owner_id, QuotaKind::Collaborators, 1).await?;
+        }
+        if collaborators::insert(&mut *tx, app.id, user.id).await? {
+            tx.commit().await.map_err(StoreError::from)?;
             self.tell_router(None).await;
             self.0.logs.note(app.id, "api", &format!("User {} was granted access to {}", user.username, app.name));
         }
@@ -53,6 +59,9 @@ impl Platform {
     pub async fn transfer_app(&self, handle: &OwnerHandle, to: &str) -> Result<AppView, Error> {
         let (new, app) = (known(&self.0.store, to).await?, handle.app());
         let mut tx = self.0.store.begin().await?;
+        if new.id != app.owner_id {
+            self.ask_to_take_over(&mut tx, app, new.id).await?;
+        }
         apps::set_owner(&mut *tx, app.id, new.id).await?;
         apps::advance_epoch(&mut *tx, app.id).await?;
         tx.commit().await.map_err(StoreError::from)?;

@@ -3,7 +3,7 @@
 use ssh_key::{Algorithm, HashAlg, PublicKey};
 
 use super::{Error, Listing, Platform};
-use crate::model::{SshKey, User};
+use crate::model::{QuotaKind, SshKey, User};
 use crate::store::{Page, StoreError, ssh_keys};
 
 /// Longest name that a person may give a key (Deis, spec §13).
@@ -23,12 +23,18 @@ impl Platform {
         let public = public.trim();
         let fingerprint = parse(public)?;
         let pool = self.0.store.pool();
-        match ssh_keys::insert(pool, user.id, name, public, &fingerprint).await {
-            Ok(_) => self.ssh_key(user, name).await,
-            Err(StoreError::Duplicate) if ssh_keys::is_registered(pool, &fingerprint).await? => {
-                Err(Error::Taken { field: "public" })
+        let mut tx = self.0.store.begin().await?;
+        self.ask_for(&mut tx, user.id, QuotaKind::Keys, 1).await?;
+        match ssh_keys::insert(&mut *tx, user.id, name, public, &fingerprint).await {
+            Ok(_) => {
+                tx.commit().await.map_err(StoreError::from)?;
+                self.ssh_key(user, name).await
             }
-            Err(StoreError::Duplicate) => Err(Error::Taken { field: "id" }),
+            Err(StoreError::Duplicate) => {
+                tx.rollback().await.map_err(StoreError::from)?;
+                let is_known = ssh_keys::is_registered(pool, &fingerprint).await?;
+                Err(Error::Taken { field: if is_known { "public" } else { "id" } })
+            }
             Err(error) => Err(error.into()),
         }
     }

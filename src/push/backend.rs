@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::git::Source;
-use crate::model::{AppName, Username};
+use crate::model::{AppName, Quota, Username};
 
 /// The platform as a push sees it.
 #[async_trait]
@@ -26,6 +26,12 @@ pub trait PushBackend: Send + Sync + 'static {
     /// # Errors
     /// A line for the pusher.
     async fn repository(&self, user: &Username, app: &str) -> Result<Option<(AppName, PathBuf)>, String>;
+
+    /// How many git processes of the user may run at once.
+    ///
+    /// # Errors
+    /// A line for the pusher.
+    async fn git_quota(&self, user: &Username) -> Result<Quota, String>;
 
     /// Builds, releases and rolls out a push; called from its pre-receive hook, once.
     ///

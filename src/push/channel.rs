@@ -102,6 +102,8 @@ async fn run(
     let refusal = |line| Refusal { line, code: FATAL };
     let found = door.repository(user, command.app.as_str()).await.map_err(refusal)?;
     let (app, repository) = found.ok_or_else(|| refusal(no_such_app(command.app.as_str())))?;
+    // Before the repository is touched, and until git has ended.
+    let _place = door.place(user).await.map_err(refusal)?;
     let session = match command.service {
         Service::ReceivePack => {
             Some(door.sessions.open(user.clone(), app.clone(), repository.clone(), door.stop.child_token()))

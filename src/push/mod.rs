@@ -12,6 +12,7 @@ mod hook;
 mod install;
 mod keys;
 mod refs;
+mod running;
 mod server;
 mod session;
 #[cfg(test)]

@@ -19,6 +19,7 @@ use super::backend::PushBackend;
 use super::connection::{Connection, Peer};
 use super::gate::{Gate, Keeper};
 use super::install;
+use super::running::{GitPlace, RunningGit};
 use super::session::Sessions;
 use crate::model::{AppName, Username};
 
@@ -61,6 +62,7 @@ pub(super) struct Door {
     pub(super) sessions: Sessions,
     pub(super) stop: CancellationToken,
     pub(super) tracker: TaskTracker,
+    pub(super) running: RunningGit,
     backend: Arc<dyn PushBackend>,
 }
 
@@ -86,7 +88,15 @@ pub async fn serve(
     let keeper =
         Keeper { sessions: sessions.clone(), backend: backend.clone(), tracker: tracker.clone(), stop: stop.clone() };
     let hook_socket = gate.path().to_owned();
-    let door = Arc::new(Door { config, hook_socket, sessions, stop: stop.clone(), tracker: tracker.clone(), backend });
+    let door = Arc::new(Door {
+        config,
+        hook_socket,
+        sessions,
+        stop: stop.clone(),
+        tracker: tracker.clone(),
+        running: RunningGit::default(),
+        backend,
+    });
     let closed = CancellationToken::new();
     let gate = tracker.spawn(gate.run(keeper, closed.clone()));
     let connections = TaskTracker::new();
@@ -211,6 +221,13 @@ impl Door {
                 None
             }
         }
+    }
+
+    /// A place among the git processes of the user; the error is a line for the pusher.
+    pub(super) async fn place(&self, user: &Username) -> Result<GitPlace, String> {
+        let quota = tokio::time::timeout(LOOKUP_LIMIT, self.backend.git_quota(user)).await;
+        let late = |_| format!("looking up the quotas of {user} took longer than {} s", LOOKUP_LIMIT.as_secs());
+        self.running.enter(user, quota.map_err(late)??).map_err(|exceeded| exceeded.to_string())
     }
 
     /// An app's repository; the error is a line for the pusher.

@@ -73,6 +73,10 @@ pub struct RolloutSettings {
     pub restart_wait: Duration,
     /// Ports of the host that containers of process groups are published on.
     pub port_range: PortRange,
+    /// Address of the host that they are bound to.
+    pub publish_addr: std::net::IpAddr,
+    /// What one account may have, unless an administrator says otherwise.
+    pub quotas: crate::model::Quotas,
 }
 
 /// What instances are started from.
@@ -266,6 +270,8 @@ pub(crate) mod tests_support {
             watch_period: Duration::from_millis(200),
             restart_wait: Duration::from_millis(50),
             port_range: 49_153..=65_535,
+            publish_addr: std::net::Ipv4Addr::UNSPECIFIED.into(),
+            quotas: crate::model::Quotas::default(),
         }
     }
 

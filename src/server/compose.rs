@@ -114,6 +114,10 @@ pub(super) async fn compose(
             registration: config.registration,
             builder_key: config.builder_key.clone(),
             max_push_bytes: config.max_push_bytes,
+            quotas: config.quotas.clone(),
+            instance_memory: config.instance_memory_bytes,
+            port_range: config.port_range.clone(),
+            own_ports: own_ports(config),
             keep_releases: config.keep_releases,
             build_cache_bytes: config.build_cache_bytes,
             url_suffix,
@@ -154,7 +158,15 @@ fn rollout_settings(config: &Config, server_id: &str) -> RolloutSettings {
         watch_period: WATCH_PERIOD,
         restart_wait: RESTART_WAIT,
         port_range: config.port_range.clone(),
+        publish_addr: config.publish_addr,
+        quotas: config.quotas.clone(),
     }
+}
+
+/// The ports of the listeners, as far as they were given.
+fn own_ports(config: &Config) -> Vec<u16> {
+    let listeners = [config.api_addr, config.ssh_addr, config.http_addr, config.https_addr];
+    listeners.map(|address| address.port()).into_iter().filter(|port| *port > 0).collect()
 }
 
 fn acme_settings(acme: Acme) -> AcmeSettings {

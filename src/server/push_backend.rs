@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{AppName, User, Username};
+use crate::model::{AppName, Quota, User, Username};
 use crate::platform::{self, Deployed, Error, Event, Platform, PushRequest, SourceRequest};
 use crate::push::{Progress, Push, PushBackend, PushLease, Rejected};
 
@@ -72,6 +72,11 @@ impl PushBackend for Backend {
             Err(Error::NotFound(_) | Error::Forbidden) => Ok(None),
             Err(error) => Err(told(&error).join(" ")),
         }
+    }
+
+    async fn git_quota(&self, user: &Username) -> Result<Quota, String> {
+        let quota = async { self.0.git_quota(&self.known(user).await?).await };
+        quota.await.map_err(|error| told(&error).join(" "))
     }
 
     async fn receive(

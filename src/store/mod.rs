@@ -23,6 +23,7 @@ pub mod log_drains;
 pub mod operations;
 pub mod process_groups;
 pub mod pushes;
+pub mod quotas;
 pub mod rebases;
 pub mod releases;
 pub mod routing;

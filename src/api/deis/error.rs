@@ -110,6 +110,7 @@ fn of_platform(error: platform::Error) -> Response {
         E::Disabled => login_failure("User account is disabled."),
         E::Invalid { field, message } => field_error(field, &message),
         E::Taken { field } => field_error(field, "This field must be unique."),
+        E::Quota(exceeded) => detail(StatusCode::FORBIDDEN, exceeded.to_string()),
         E::Refused(text) => detail(StatusCode::BAD_REQUEST, text),
         E::Conflict(text) => detail(StatusCode::CONFLICT, text),
         E::DeployFailed(_) => detail(StatusCode::SERVICE_UNAVAILABLE, error.lines().join("\n")),

@@ -23,6 +23,7 @@ mod openapi;
 mod page;
 mod path;
 mod perms;
+mod quotas;
 mod releases;
 mod restart;
 mod routes;
@@ -54,6 +55,9 @@ fn endpoints() -> Routes {
         .delete("/auth/cancel", accounts::cancel) // deis auth:cancel
         .post("/auth/tokens", accounts::renew_token) // deis auth:regenerate
         .get("/users", perms::list_users) // deis users:list
+        .get("/quotas", quotas::of_caller) // no command
+        .get("/admin/quotas/{username}", quotas::of_account) // no command
+        .patch("/admin/quotas/{username}", quotas::change) // no command
         .get("/admin/perms", perms::list_administrators) // deis perms:list --admin
         .post("/admin/perms", perms::add_administrator) // deis perms:create --admin
         .delete("/admin/perms/{username}", perms::remove_administrator) // deis perms:delete --admin

@@ -5,6 +5,7 @@ mod certificate;
 mod domain;
 mod log_drain;
 mod push;
+mod quotas;
 mod routing;
 mod run;
 
@@ -23,6 +24,7 @@ pub(super) use certificate::{AutomaticCertificate, Certificate};
 pub(super) use domain::Domain;
 pub(super) use log_drain::LogDrain;
 pub(super) use push::{Built, Push};
+pub(super) use quotas::Quotas;
 pub(super) use routing::Routing;
 
 /// What register answers: the shape of Deis 1.2 with the numeric `id` of 1.0.

@@ -100,6 +100,7 @@ fn of_platform(error: platform::Error) -> Response {
         E::Throttled(wait) => throttled(wait).into_response(),
         E::Invalid { field, message } => of_field(member(field), &message),
         E::Taken { field } => of_field(member(field), &format!("{} is taken", member(field))),
+        E::Quota(exceeded) => plain(StatusCode::FORBIDDEN, exceeded.to_string()),
         E::Refused(text) | E::Conflict(text) => plain(StatusCode::BAD_REQUEST, text),
         E::DeployFailed(_) | E::Cancelled | E::Unavailable(_) => {
             plain(StatusCode::SERVICE_UNAVAILABLE, error.to_string())

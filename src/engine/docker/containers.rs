@@ -1,7 +1,7 @@
 //! Containers: create, start, stop, remove, wait, look up.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use bollard::errors::Error;
@@ -256,7 +256,8 @@ fn inner_port(port: &PublishedPort) -> String {
 fn port_bindings(spec: &ContainerSpec) -> HashMap<String, Option<Vec<PortBinding>>> {
     let mut bindings: HashMap<String, Option<Vec<PortBinding>>> = HashMap::new();
     for port in &spec.published {
-        let binding = PortBinding { host_ip: Some("0.0.0.0".to_owned()), host_port: Some(port.outer.to_string()) };
+        let address = spec.published_on.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        let binding = PortBinding { host_ip: Some(address.to_string()), host_port: Some(port.outer.to_string()) };
         bindings.entry(inner_port(port)).or_default().get_or_insert_default().push(binding);
     }
     bindings

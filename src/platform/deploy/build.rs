@@ -37,6 +37,7 @@ impl Platform {
             source: Arc::clone(&deploy.source),
             config: config.values.clone(),
             no_cache: deploy.no_cache,
+            places: self.build_places(app).await?,
         };
         let new = NewBuild {
             app: app.id,

@@ -4,7 +4,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::model::{
     App, BuildId, BuildKind, GroupAction, GroupCounts, GroupId, GroupInstance, GroupInstanceState as State, GroupState,
-    GroupWork, InstanceId, Operation, OperationKind, ProcessGroup, ReleaseId, ReleaseStatus, Timestamp, User,
+    GroupWork, InstanceId, Operation, OperationKind, ProcessGroup, QuotaKind, ReleaseId, ReleaseStatus, Timestamp,
+    User,
 };
 use crate::platform::operations::{LOOK, Live};
 use crate::platform::{Error, Platform};
@@ -12,6 +13,7 @@ use crate::release::Change;
 use crate::rollout::lowest_free_number;
 use crate::store::builds::{self, NewBuild};
 use crate::store::group_instances::{self, Move, Of};
+use crate::store::quotas::Wanted;
 use crate::store::{StoreError, Transaction, apps, instances, operations, process_groups, releases};
 
 /// How long an action waits for clean-up, which nobody asked for.
@@ -121,6 +123,13 @@ impl Platform {
                 }
                 Err(error) => return Err(error.into()),
             };
+            if let Intent::Scale(wanted) = intent
+                && subject.group.is_managed
+            {
+                let coming = self.wanted_of(&subject.group, *wanted);
+                self.admit(&mut tx, &subject.app, &operation.id, coming).await?;
+                self.ask_for_ports(&mut tx, &subject, *wanted).await?;
+            }
             record(&mut tx, &subject, intent, owner, &operation).await?;
             // With the release that it cut, if it did.
             let operation = operations::live_of(&mut *tx, subject.app.id).await?.unwrap_or(operation);
@@ -128,6 +137,18 @@ impl Platform {
             tracing::info!(operation.id = %operation.id, operation.kind = %kind, app.name = %subject.app.name, "an operation begins");
             return Ok((self.live(operation), subject.group));
         }
+    }
+
+    /// What a managed group of so many instances comes to.
+    pub(super) fn wanted_of(&self, group: &ProcessGroup, instances: u32) -> Wanted {
+        let memory = group.size.memory_bytes.unwrap_or(self.0.settings.instance_memory).unsigned_abs();
+        Wanted { instances: instances.into(), memory: memory.saturating_mul(instances.into()) }
+    }
+
+    async fn ask_for_ports(&self, tx: &mut Transaction, subject: &Subject, wanted: u32) -> Result<(), Error> {
+        let present = u64::try_from(subject.live().count()).unwrap_or(u64::MAX);
+        let more = u64::from(wanted).saturating_sub(present).saturating_mul(subject.group.ports.len() as u64);
+        self.ask_for(tx, subject.group.owner_id, QuotaKind::Ports, more).await
     }
 
     /// The group with all that decides, behind every other transaction on it.

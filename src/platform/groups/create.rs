@@ -5,17 +5,20 @@ use super::rules::{self, Checked};
 use super::{GroupDetail, NewGroup};
 use crate::model::{
     AppId, AppName, ConfigValue, ConfigVars, DomainName, Formation, GroupId, GroupLink, GroupPort, Limits,
-    OperationKind, ProcessGroup, ProcessType, PublishedPort, ReleaseStatus, Size, Timestamp, User, numbered_name,
-    slug_of,
+    OperationKind, ProcessGroup, ProcessType, PublishedPort, QuotaKind, ReleaseStatus, Size, Timestamp, User,
+    numbered_name, slug_of,
 };
 use crate::platform::operations::Live;
 use crate::platform::{Error, Platform};
 use crate::release::Change;
 use crate::rollout::is_port_free;
+use crate::store::quotas::{self, Wanted};
 use crate::store::{
     StoreError, Transaction, apps, configs, domains, formations, group_instances, operations, process_groups, releases,
 };
 
+/// The first port that needs no privilege (the kernel's `ip_unprivileged_port_start`).
+const PRIVILEGED: u16 = 1024;
 /// Numbers that are tried for a name.
 const NAME_TRIES: u32 = 10_000;
 
@@ -26,6 +29,7 @@ impl Platform {
     /// [`Error::Invalid`] and [`Error::Taken`]; nothing is made then.
     pub async fn create_group(&self, owner: &User, new: NewGroup) -> Result<GroupDetail, Error> {
         let checked = rules::check(&new, &self.reference(&new.image)?)?;
+        self.check_ports_of(owner, &checked.ports).await?;
         let is_used = |port: &&GroupPort| port.outer.is_some_and(|outer| !is_port_free(port.protocol, outer));
         if let Some(port) = checked.ports.iter().find(is_used) {
             let text = format!("port {} of the host is in use", port.outer.unwrap_or_default());
@@ -75,6 +79,7 @@ impl Platform {
         links: &[GroupLink],
     ) -> Result<Option<Live>, Error> {
         let mut tx = self.0.store.begin().await?;
+        self.ask_for_group(&mut tx, owner, new, checked).await?;
         let is_taken = process_groups::is_name_taken(&mut *tx, &naming.unique_name).await?
             || apps::by_name(&mut *tx, naming.slug.as_str()).await?.is_some();
         let app = AppId::new();
@@ -124,6 +129,46 @@ impl Platform {
         let operation = operations::begin(&mut *tx, OperationKind::Launch, &app, owner.username.as_str()).await?;
         tx.commit().await.map_err(StoreError::from)?;
         Ok(Some(self.live(operation)))
+    }
+
+    /// Refuses what the owner may not have: an app, instances, memory, ports and a domain more.
+    async fn ask_for_group(
+        &self,
+        tx: &mut Transaction,
+        owner: &User,
+        new: &NewGroup,
+        checked: &Checked,
+    ) -> Result<(), Error> {
+        let (instances, memory) = (u64::from(new.wanted), new.size.memory_bytes);
+        let memory = memory.unwrap_or(self.0.settings.instance_memory).unsigned_abs();
+        let wanted = Wanted { instances, memory: memory.saturating_mul(instances) };
+        self.ask_for(tx, owner.id, QuotaKind::Apps, 1).await?;
+        self.check_wanted(tx, owner.id, AppId::new(), wanted).await?;
+        let ports = u64::try_from(checked.ports.len()).unwrap_or(u64::MAX).saturating_mul(instances);
+        self.ask_for(tx, owner.id, QuotaKind::Ports, ports).await?;
+        if new.domain.is_some() {
+            self.ask_for(tx, owner.id, QuotaKind::Domains, 1).await?;
+        }
+        Ok(())
+    }
+
+    /// Refuses ports of the host that are not for everybody, before it is told whether one is in use.
+    async fn check_ports_of(&self, owner: &User, ports: &[GroupPort]) -> Result<(), Error> {
+        let granted = quotas::granted_ports(self.0.store.pool(), owner.id).await?;
+        let (range, own) = (&self.0.settings.port_range, &self.0.settings.own_ports);
+        let is_free = |port: u16| granted.contains(&port) || (range.contains(&port) && port >= PRIVILEGED);
+        match ports.iter().filter_map(|port| port.outer).find(|port| own.contains(port) || !is_free(*port)) {
+            Some(port) => {
+                let (first, last) = (range.start().max(&PRIVILEGED), range.end());
+                let text = format!(
+                    "port {port} of the host is not for {}: choose one from {first} to {last}, or none to be given one, or \
+                     ask an administrator to grant it (PATCH /v1/admin/quotas/{} with granted_ports)",
+                    owner.username, owner.username
+                );
+                Err(Error::invalid("ports", text))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Refuses host names that the group may not have.

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::git::{Repositories, Source};
-use crate::model::{AppId, AppName, Username};
+use crate::model::{AppId, AppName, Quota, Username};
 use crate::push::{Progress, Push, PushBackend, PushLease, Rejected};
 
 /// One call of [`PushBackend::receive`] and what became of it.
@@ -148,6 +148,10 @@ impl PushBackend for Platform {
         let state = self.state.lock().unwrap();
         let found = state.apps.get(app).filter(|found| found.owner == user.as_str());
         Ok(found.map(|found| (app.parse().unwrap(), self.repositories.path(found.id))))
+    }
+
+    async fn git_quota(&self, _: &Username) -> Result<Quota, String> {
+        Ok(Quota::AtMost(16))
     }
 
     async fn receive(

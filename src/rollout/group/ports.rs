@@ -7,9 +7,8 @@ use rand::RngExt;
 use super::super::Rollouts;
 use super::{PortRange, Trouble};
 use crate::engine::EngineError;
-use crate::model::{GroupInstance, InstanceId, ProcessGroup, Protocol, PublishedPort};
-use crate::store::StoreError;
-use crate::store::group_instances;
+use crate::model::{GroupInstance, InstanceId, ProcessGroup, Protocol, PublishedPort, QuotaKind};
+use crate::store::{StoreError, group_instances, quotas};
 
 impl Rollouts {
     /// The ports that the host publishes for an instance: those that it has, and new ones for the others.
@@ -26,7 +25,7 @@ impl Rollouts {
                 (Some(port), _) => *port,
                 (None, Some(outer)) => {
                     let port = PublishedPort { inner: wanted.inner, protocol: wanted.protocol, outer };
-                    if !self.reserve(instance.id, port).await? {
+                    if !self.reserve(group, instance.id, port).await? {
                         // It may be the one that this one replaces, on its way out.
                         return Err(Trouble::Away(EngineError::Refused {
                             action: format!("publishing port {outer} of the host"),
@@ -35,17 +34,23 @@ impl Rollouts {
                     }
                     port
                 }
-                (None, None) => self.choose_port(instance.id, wanted.inner, wanted.protocol).await?,
+                (None, None) => self.choose_port(group, instance.id, wanted.inner, wanted.protocol).await?,
             });
         }
         Ok(ports)
     }
 
     /// Reserves a port that nothing on the host uses now.
-    async fn choose_port(&self, id: InstanceId, inner: u16, protocol: Protocol) -> Result<PublishedPort, Trouble> {
+    async fn choose_port(
+        &self,
+        group: &ProcessGroup,
+        id: InstanceId,
+        inner: u16,
+        protocol: Protocol,
+    ) -> Result<PublishedPort, Trouble> {
         for outer in candidates(&self.0.settings.port_range) {
             let port = PublishedPort { inner, protocol, outer };
-            if is_free(protocol, outer) && self.reserve(id, port).await? {
+            if is_free(protocol, outer) && self.reserve(group, id, port).await? {
                 return Ok(port);
             }
         }
@@ -54,15 +59,23 @@ impl Rollouts {
     }
 
     /// False when another instance has it.
-    async fn reserve(&self, id: InstanceId, port: PublishedPort) -> Result<bool, StoreError> {
-        let pool = self.0.store.pool();
-        if group_instances::is_port_reserved(pool, port.protocol, port.outer).await? {
+    async fn reserve(&self, group: &ProcessGroup, id: InstanceId, port: PublishedPort) -> Result<bool, Trouble> {
+        if group_instances::is_port_reserved(self.0.store.pool(), port.protocol, port.outer).await? {
             return Ok(false);
         }
-        match group_instances::reserve_port(pool, id, port).await {
-            Ok(()) => Ok(true),
+        let mut tx = self.0.store.begin().await?;
+        let defaults = &self.0.settings.quotas;
+        // Here too, since the ports that an image declares are known only now.
+        quotas::check_count(&mut tx, defaults, group.owner_id, QuotaKind::Ports, 1)
+            .await?
+            .map_err(|exceeded| Trouble::Told(exceeded.to_string()))?;
+        match group_instances::reserve_port(&mut *tx, id, port).await {
+            Ok(()) => {
+                tx.commit().await.map_err(StoreError::from)?;
+                Ok(true)
+            }
             Err(StoreError::Duplicate) => Ok(false),
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         }
     }
 }

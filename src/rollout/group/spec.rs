@@ -38,6 +38,7 @@ pub(super) fn container(
         network: Some(app_network(target.app.id)),
         aliases: vec![PROCESS.to_owned()],
         published: ports.to_vec(),
+        published_on: Some(settings.publish_addr),
         host_names: host_names.into_iter().collect(),
         resources: Resources {
             memory_bytes: group.size.memory_bytes.or(Some(settings.instance_memory)),

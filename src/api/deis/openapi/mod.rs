@@ -22,7 +22,7 @@ use utoipa::OpenApi;
 
 use super::{
     accounts, apps, archives, build_records, builds, certs, config, containers, domains, hooks, keys, log_drains, logs,
-    openapi, perms, releases, restart, routing, run, scale,
+    openapi, perms, quotas, releases, restart, routing, run, scale,
 };
 use crate::api::openapi::unwrap_raw;
 use crate::api::routes::Endpoint;
@@ -53,6 +53,7 @@ use crate::api::routes::Endpoint;
         (name = "certs", description = "Certificates for HTTPS, shown for domains of apps that their owner may use."),
         (name = "run", description = "One-off commands."),
         (name = "perms", description = "Who else may use an app, and who may do everything."),
+        (name = "quotas", description = "What one account may have, and how much it has."),
         (name = "logs", description = "What an app's instances and the platform said."),
         (name = "log-drains", description = "Receivers elsewhere that get the log, line by line."),
         (name = "hooks", description = "What a builder of the operator's own reports; Slipway's own pushes do not come this way."),
@@ -65,6 +66,9 @@ use crate::api::routes::Endpoint;
         accounts::cancel,
         accounts::renew_token,
         perms::list_users,
+        quotas::of_caller,
+        quotas::of_account,
+        quotas::change,
         perms::list_administrators,
         perms::add_administrator,
         perms::remove_administrator,

@@ -121,6 +121,10 @@ impl World {
                 registration,
                 builder_key: BuilderKey::new(BUILDER_KEY),
                 max_push_bytes: 1 << 20,
+                quotas: crate::model::Quotas::default(),
+                instance_memory: 512 << 20,
+                port_range: 1024..=65_535,
+                own_ports: Vec::new(),
                 keep_releases: 10,
                 build_cache_bytes: 1 << 30,
                 url_suffix: String::new(),
@@ -225,6 +229,8 @@ fn rollout_settings() -> RolloutSettings {
         watch_period: Duration::from_secs(5),
         restart_wait: Duration::from_secs(1),
         port_range: 49_153..=65_535,
+        publish_addr: std::net::Ipv4Addr::UNSPECIFIED.into(),
+        quotas: crate::model::Quotas::default(),
     }
 }
 

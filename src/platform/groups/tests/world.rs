@@ -182,6 +182,10 @@ fn life(dir: &TempDir, store: &Store, engine: &Arc<Memory>) -> (Platform, Cancel
             registration: Registration::Open,
             builder_key: None,
             max_push_bytes: 1 << 20,
+            quotas: crate::model::Quotas::default(),
+            instance_memory: 512 << 20,
+            port_range: 1024..=65_535,
+            own_ports: Vec::new(),
             keep_releases: 10,
             build_cache_bytes: 1 << 30,
             url_suffix: String::new(),
@@ -212,6 +216,8 @@ fn rollout_settings() -> RolloutSettings {
         watch_period: Duration::from_millis(200),
         restart_wait: Duration::from_millis(50),
         port_range: 49_153..=65_535,
+        publish_addr: std::net::Ipv4Addr::UNSPECIFIED.into(),
+        quotas: crate::model::Quotas::default(),
     }
 }
 
