@@ -121,7 +121,7 @@ impl World {
                 registration,
                 builder_key: BuilderKey::new(BUILDER_KEY),
                 max_push_bytes: 1 << 20,
-                quotas: crate::model::Quotas::default(),
+                quotas: "apps=1000".parse().unwrap(),
                 instance_memory: 512 << 20,
                 port_range: 1024..=65_535,
                 own_ports: Vec::new(),
@@ -230,7 +230,7 @@ fn rollout_settings() -> RolloutSettings {
         restart_wait: Duration::from_secs(1),
         port_range: 49_153..=65_535,
         publish_addr: std::net::Ipv4Addr::UNSPECIFIED.into(),
-        quotas: crate::model::Quotas::default(),
+        quotas: "apps=1000".parse().unwrap(),
     }
 }
 
