@@ -16,6 +16,7 @@ mod server;
 mod session;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod transfer;
 mod wire;
 
