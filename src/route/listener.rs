@@ -177,6 +177,10 @@ impl Acceptor {
         let name = if self.tls.is_some() { "https" } else { "http" };
         loop {
             let (stream, peer, place) = net::accept(listener, name, &places).await;
+            // Without TLS there is no handshake.
+            if self.tls.is_none() {
+                place.establish();
+            }
             let place = Arc::new(place);
             let serve = self.connection(stream, peer, Arc::clone(&place));
             self.router.tasks.spawn(async move {
@@ -201,10 +205,7 @@ impl Acceptor {
             let Ok(origin) = origin(&stream, peer, tls.is_some()) else { return };
             let stream = Patient::new(stream, router.config.stall_timeout);
             let served = match tls {
-                None => {
-                    place.establish();
-                    serve_requests(stream, origin, place, router, &builder, &stage).await
-                }
+                None => serve_requests(stream, origin, place, router, &builder, &stage).await,
                 Some(tls) => match shake_hands(&tls, stream, &router).await {
                     Ok(stream) => {
                         place.establish();

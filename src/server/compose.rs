@@ -181,7 +181,7 @@ fn rollout_settings(config: &Config, server_id: &str) -> RolloutSettings {
 }
 
 fn acme_settings(acme: Acme) -> AcmeSettings {
-    AcmeSettings { directory: acme.directory, email: acme.email, challenge: acme.challenge }
+    AcmeSettings { directory: acme.directory, email: acme.email, challenge: acme.challenge, looks_up: acme.looks_up }
 }
 
 fn build_settings(config: &Config, store: &Store) -> Result<BuildSettings> {
