@@ -94,7 +94,7 @@ pub(super) async fn compose(
     let server_id = server_id(store).await?;
     let docker = Arc::new(connect(&config.docker_host).await?);
     builds.replace(docker.build_addresses().await.context("asking the engine where builds have their addresses")?);
-    tracker.spawn(follow_build_addresses(Arc::clone(&docker), builds.clone(), stops.background.clone()));
+    tracker.spawn(follow_build_addresses(Arc::clone(&docker), builds.clone(), stops.doors.clone()));
     let engine: Arc<dyn Engine> = docker;
     let data = &config.data_dir;
     let collector = Collector::new(engine.clone(), logs.clone(), TaskTracker::new(), stops.background.clone());
