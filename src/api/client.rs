@@ -22,6 +22,27 @@ impl<S: Send + Sync> FromRequestParts<S> for ClientAddress {
     }
 }
 
+/// Whether a request came over the API's own address, from this machine or its own network, and was not forwarded by a proxy that
+/// may stand before it.
+///
+/// Requests that the router hands on have no peer here: only the API's own listener notes one.
+pub(super) struct IsLocal(pub bool);
+
+impl<S: Send + Sync> FromRequestParts<S> for IsLocal {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_canonical());
+        let is_near = match peer {
+            Some(IpAddr::V4(peer)) => peer.is_loopback() || peer.is_private() || peer.is_link_local(),
+            Some(IpAddr::V6(peer)) => peer.is_loopback() || peer.is_unique_local() || peer.is_unicast_link_local(),
+            None => false,
+        };
+        let is_forwarded = ["x-forwarded-for", "forwarded", "via"].iter().any(|name| parts.headers.contains_key(*name));
+        Ok(Self(is_near && !is_forwarded))
+    }
+}
+
 fn address(peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
     match peer {
         Some(peer) if !peer.to_canonical().is_loopback() => Some(peer),

@@ -71,14 +71,16 @@ impl CaBundle {
     }
 
     /// The one-file image that Dockerfile builds copy the bundle from. Named by content, so that the build cache stays
-    /// valid as long as the bundle does.
+    /// valid as long as the bundle does; an image of that name with other contents is replaced.
     pub async fn ensure_image(&self, engine: &dyn Engine) -> Result<String, BuildError> {
         let reference = format!("slipway/build-ca:{}", self.digest());
+        let archive = small_archive([(Path::new("ca.crt"), 0o644, self.contents.as_slice())], 0)
+            .map_err(|source| BuildError::Io { action: "packing the CA bundle".into(), source })?;
+        // An engine calls a layer by the digest of its archive.
+        let layer = format!("sha256:{}", hex::encode(Sha256::digest(&archive)));
         match engine.image(&reference).await {
-            Ok(_) => Ok(reference),
-            Err(EngineError::NotFound { .. }) => {
-                let archive = small_archive([(Path::new("ca.crt"), 0o644, self.contents.as_slice())], 0)
-                    .map_err(|source| BuildError::Io { action: "packing the CA bundle".into(), source })?;
+            Ok(image) if image.layers == [layer] => Ok(reference),
+            Ok(_) | Err(EngineError::NotFound { .. }) => {
                 engine.import_image(&reference, byte_stream(archive), &[]).await?;
                 Ok(reference)
             }

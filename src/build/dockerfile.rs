@@ -34,8 +34,9 @@ const SWITCHES: &str = "BUILDKIT_";
 /// Sets cache mounts of different apps apart (BuildKit's Dockerfile frontend).
 const CACHE_NAMESPACE: &str = "BUILDKIT_CACHE_MOUNT_NS";
 
-/// Repository of the names that images have while something is built on them.
-pub(super) const BASES: &str = "slipway/build-base";
+/// Repositories of the names that images have while something is built on them begin so. Each installation has its own: the
+/// engine may serve several.
+const BASES: &str = "slipway/build-base-";
 
 /// Engine version whose built-in frontend knows here-documents.
 const HERE_DOCUMENTS_SINCE: u32 = 23;
@@ -129,13 +130,15 @@ impl Builder {
     async fn bases(&self, request: &BuildRequest, layout: &Layout, on_line: LineSink<'_>) -> Result<Bases, BuildError> {
         let login = registry_login(&request.config).map_err(BuildError::Refused)?;
         let mut bases = Bases { builder: self.handle(), names: BTreeMap::new() };
+        let own: String = self.server_id.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+        let repository = format!("{BASES}{}", own.to_ascii_lowercase());
         for (number, reference) in layout.images().into_iter().enumerate() {
-            let fresh = format!("{BASES}:{}-{number}", short(request.build_id));
+            let fresh = format!("{repository}:{}-{number}", short(request.build_id));
             let said = |line: &str| detail(on_line, &format!("{reference}: {line}"));
             let image = self.images.base(request.app.id, reference, login.as_ref(), &fresh, &said).await;
             let image = image.map_err(|error| not_had(reference, error))?;
             // The name is part of what the engine's cache goes by, so an image has the same one in each build.
-            let name = format!("{BASES}:{}", image.id.trim_start_matches("sha256:"));
+            let name = format!("{repository}:{}", image.id.trim_start_matches("sha256:"));
             bases.builder.hold(&image.id, &name).await?;
             bases.names.insert(reference.clone(), name);
             self.engine.remove_image(&fresh).await?;

@@ -8,6 +8,7 @@ use sha2::Sha256;
 use super::builder::BuildRequest;
 use super::dockerfile::build_args;
 use super::plan::Recipe;
+use super::stack::is_of_stack;
 use super::{BuildError, Builder, Plan, buildpacks};
 use crate::engine::EngineError;
 use crate::model::App;
@@ -77,8 +78,8 @@ impl Builder {
     /// Content id of a stack image.
     pub(super) async fn stack_image_id(&self, image: String) -> Result<String, BuildError> {
         match self.engine.image(&image).await {
-            Ok(found) => Ok(found.id),
-            Err(EngineError::NotFound { .. }) => Err(BuildError::NoStack { image }),
+            Ok(found) if is_of_stack(&found) => Ok(found.id),
+            Ok(_) | Err(EngineError::NotFound { .. }) => Err(BuildError::NoStack { image }),
             Err(error) => Err(error.into()),
         }
     }

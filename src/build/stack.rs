@@ -11,7 +11,9 @@ use sha2::{Digest, Sha256};
 use self::bootstrap::{BOOTSTRAP, bootstrap};
 use super::BuildError;
 use super::output::{Phase, detail};
-use crate::engine::{Engine, EngineError, Image, ImageBuild, LineSink, byte_stream, labels, small_archive};
+use crate::engine::{
+    DEFAULT_STACK, Engine, EngineError, Image, ImageBuild, LineSink, byte_stream, labels, small_archive,
+};
 
 /// Name of the stack, as slugs see it in `STACK`: ours, on Debian 12.
 pub const STACK_NAME: &str = "slipway-12";
@@ -57,7 +59,7 @@ pub struct Stack {
 
 impl Default for Stack {
     fn default() -> Self {
-        Self::new("slipway/stack")
+        Self::new(DEFAULT_STACK)
     }
 }
 
@@ -90,6 +92,7 @@ impl Stack {
         for reference in [self.run_image(), self.build_image()] {
             match find(engine, &reference).await? {
                 None => return Ok(StackStatus::Missing),
+                Some(image) if !is_of_stack(&image) => return Ok(StackStatus::Missing),
                 Some(image) if !is_current(&image) => status = StackStatus::Outdated,
                 Some(_) => {}
             }
@@ -211,6 +214,11 @@ async fn find(engine: &dyn Engine, reference: &str) -> Result<Option<Image>, Bui
         Err(EngineError::NotFound { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether some version of the recipe made an image, whatever it is called.
+pub(super) fn is_of_stack(image: &Image) -> bool {
+    image.labels.contains_key(LABEL)
 }
 
 fn is_current(image: &Image) -> bool {

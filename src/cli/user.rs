@@ -9,7 +9,7 @@ use clap::Subcommand;
 use crate::config::Options;
 use crate::model::Username;
 use crate::platform::api_keys::create_api_key;
-use crate::platform::users::{NewAccount, create_account, reset_password};
+use crate::platform::users::{NewAccount, create_account, new_setup_token, reset_password};
 use crate::server;
 use crate::store::random_hex;
 
@@ -36,6 +36,11 @@ pub enum UserCommand {
         #[command(flatten)]
         options: Options,
     },
+    /// Print a new token that lets whoever has it register the first account, where that does not come over the API's own address.
+    SetupToken {
+        #[command(flatten)]
+        options: Options,
+    },
     /// Print a new key for the API under /api/v1. Earlier keys stay good, up to 20 in all.
     ApiKey {
         /// Login name.
@@ -59,7 +64,7 @@ pub async fn run(command: UserCommand) -> Result<ExitCode> {
                 last_name: String::new(),
                 is_superuser: admin,
             };
-            let user = create_account(&store, account).await?;
+            let user = create_account(&store, account, true).await?;
             let role = if user.is_superuser { "administrator" } else { "user" };
             println!("created {role} {}{}", user.username, password.note);
             store.close().await;
@@ -69,6 +74,17 @@ pub async fn run(command: UserCommand) -> Result<ExitCode> {
             let password = password()?;
             reset_password(&store, &name, password.text).await?;
             println!("{name} has a new password{}", password.note);
+            store.close().await;
+        }
+        UserCommand::SetupToken { options } => {
+            let store = server::open_store(&options.load()?).await?;
+            match new_setup_token(&store).await? {
+                Some(token) => println!("{token}"),
+                None => bail!(
+                    "this server has accounts, so no token is needed; to make another administrator, type: slipway user \
+                     create NAME --admin"
+                ),
+            }
             store.close().await;
         }
         UserCommand::ApiKey { name, options } => {

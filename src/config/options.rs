@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Arg, ArgMatches, Command};
 
 use super::settings::{DefaultValue, SETTINGS, Setting};
-use super::{Acme, Config, DatabaseUrl, parse};
+use super::{Acme, Config, DatabaseUrl, Registration, parse};
 
 /// The file that is read when no other is named.
 const DEFAULT_FILE: &str = "slipway.toml";
@@ -257,6 +257,16 @@ impl Given {
         Ok(size.map(|bytes| i64::try_from(bytes).expect("the parser keeps sizes within i64")))
     }
 
+    /// Strangers reach a server that listens on anything but loopback.
+    fn default_registration(&self) -> Result<Registration, ConfigError> {
+        for flag in ["api-addr", "ssh-addr", "http-addr", "https-addr"] {
+            if !self.get(flag, parse::address)?.ip().to_canonical().is_loopback() {
+                return Ok(Registration::Closed);
+            }
+        }
+        Ok(Registration::Open)
+    }
+
     /// Whoever gives no address has agreed to nothing, so nobody is asked.
     fn acme(&self) -> Result<Option<Acme>, ConfigError> {
         let directory = self.get("acme-directory", parse::https_url)?;
@@ -284,7 +294,10 @@ impl Given {
             domain: self.get("domain", parse::domain)?,
             api_url: self.maybe("api-url", parse::base_url)?,
             docker_host: self.get("docker-host", parse::docker_host)?,
-            registration: self.get("registration", parse::registration)?,
+            registration: match self.maybe("registration", parse::registration)? {
+                Some(registration) => registration,
+                None => self.default_registration()?,
+            },
             builder_key: self.maybe("builder-key", parse::builder_key)?,
             build_ca_bundle: self.maybe("build-ca-bundle", parse::existing_file)?,
             ready_file: self.maybe("ready-file", parse::path)?,

@@ -77,7 +77,12 @@ pub const SETTINGS: &[Setting] = &[
         "Where containers and clients reach the APIs, without a path; links between applications tell it",
     ),
     fixed("docker-host", "unix:///var/run/docker.sock", "The container engine: unix:///PATH or tcp://HOST:PORT"),
-    fixed("registration", "open", "Who may register: open, admin-only or closed; the first user is the administrator"),
+    computed(
+        "registration",
+        "open while every address is on loopback, else closed",
+        "open",
+        "Who may register: open, admin-only or closed; the first account is the administrator",
+    ),
     computed("builder-key", "none", "a-long-random-text", "Secret of a builder of your own that calls /v1/hooks"),
     computed("build-ca-bundle", "none", "/etc/ssl/certs/ca-certificates.crt", "CA file (PEM) that builds trust too"),
     computed("ready-file", "none", "/run/slipway/ready.json", "File that gets the addresses as JSON once serving"),

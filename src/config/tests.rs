@@ -37,7 +37,7 @@ fn nothing_given_yields_the_documented_defaults() {
         addresses.map(|address| address.to_string()),
         ["127.0.0.1:8000", "0.0.0.0:2222", "0.0.0.0:8080", "0.0.0.0:8443"]
     );
-    assert_eq!((config.domain.as_str(), config.registration), ("localhost", Registration::Open));
+    assert_eq!((config.domain.as_str(), config.registration), ("localhost", Registration::Closed));
     assert_eq!(config.docker_host, "unix:///var/run/docker.sock");
     assert_eq!((config.build_ca_bundle, config.ready_file), (None, None));
     assert_eq!((config.max_push_bytes, config.log_bytes_per_app), (1 << 30, 8 << 20));

@@ -16,6 +16,9 @@ use sha2::{Digest, Sha256};
 use super::{Engine, EngineError, Image, LineSink, PullFailure, RegistryLogin, label};
 use crate::model::{AppId, ConfigVars, ImageReference, REGISTRY_PASSWORD, REGISTRY_USERNAME};
 
+/// Where the stack's images are unless the operator says otherwise. Everybody may build on them.
+pub const DEFAULT_STACK: &str = "slipway/stack";
+
 /// Which images that are on this machine a Dockerfile may build on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum BaseImages {
@@ -74,7 +77,7 @@ impl ImageFetcher {
     #[cfg(test)]
     pub fn for_tests(engine: Arc<dyn Engine>) -> Arc<Self> {
         let journal = std::env::temp_dir().join(format!("slipway-pulls-{}", uuid::Uuid::new_v4()));
-        Arc::new(Self::new(engine, "slipway/stack".to_owned(), BaseImages::Local, journal))
+        Arc::new(Self::new(engine, DEFAULT_STACK.to_owned(), BaseImages::Local, journal))
     }
 
     /// The engine that they come to.
@@ -130,8 +133,7 @@ impl ImageFetcher {
         on_line: LineSink<'_>,
     ) -> Result<Image, EngineError> {
         if self.is_platforms(reference) {
-            let is_stack =
-                self.stack.parse::<ImageReference>().is_ok_and(|it| it.repository() == reference.repository());
+            let is_stack = [self.stack.as_str(), DEFAULT_STACK].contains(&reference.repository().as_str());
             let image =
                 if is_stack { self.engine.image(&reference.to_string()).await } else { Err(missing(reference)) }?;
             self.engine.tag_image(&image.id, name).await?;
@@ -217,17 +219,33 @@ impl ImageFetcher {
         let reading = |source| io_error("reading the notes on pulled images", source);
         let text = fs::read(path).map_err(reading)?;
         if let Ok(entry) = serde_json::from_slice::<Entry>(&text) {
-            let now = self.engine.image(&entry.reference).await.ok().map(|image| image.id);
-            match &entry.before {
-                _ if now == entry.before => {}
-                None => super::unless_in_use(self.engine.remove_image(&entry.reference).await)?,
-                Some(before) if entry.reference.contains('@') => {
-                    tracing::debug!(image = before, "a digest cannot move")
-                }
-                Some(before) => self.engine.tag_image(before, &entry.reference).await?,
-            }
+            self.put_right(&entry).await?;
         }
         fs::remove_file(path).map_err(reading)
+    }
+
+    async fn put_right(&self, entry: &Entry) -> Result<(), EngineError> {
+        let Ok(now) = self.engine.image(&entry.reference).await else { return Ok(()) };
+        match &entry.before {
+            Some(before) if *before == now.id => return Ok(()),
+            Some(before) if !entry.reference.contains('@') => self.engine.tag_image(before, &entry.reference).await?,
+            _ => super::unless_in_use(self.engine.remove_image(&entry.reference).await)?,
+        }
+        let repository = entry.reference.parse::<ImageReference>().map(|it| it.repository()).unwrap_or_default();
+        self.forget_digests(&now.id, &repository).await
+    }
+
+    /// The engine knows a pulled image by its digest in the repository, too. That stays as long as a tag of the repository does.
+    async fn forget_digests(&self, id: &str, repository: &str) -> Result<(), EngineError> {
+        let Ok(image) = self.engine.image(id).await else { return Ok(()) };
+        let (tag, digest) = (format!("{repository}:"), format!("{repository}@"));
+        if image.tags.iter().any(|name| name.strip_prefix(&tag).is_some_and(|tag| !tag.contains('/'))) {
+            return Ok(());
+        }
+        for name in image.digests.iter().filter(|name| name.starts_with(&digest)) {
+            super::unless_in_use(self.engine.remove_image(name).await)?;
+        }
+        Ok(())
     }
 
     fn entries(&self) -> io::Result<Vec<PathBuf>> {

@@ -6,6 +6,7 @@ use tokio::time::sleep;
 
 use super::operations::LOOK;
 use super::passwords::{hash, verify};
+use super::sharing::last_administrator;
 use super::users::known;
 use super::{Administrator, Error, OwnerHandle, Platform};
 use crate::model::{App, User};
@@ -79,14 +80,19 @@ impl Platform {
     /// user released in apps of others stays there.
     ///
     /// # Errors
-    /// That of the app which cannot be destroyed: then the account and the apps that are left stay, and calling again
+    /// [`Error::Refused`] for the only administrator of a server with other accounts; else that of the app which cannot be destroyed: then the account and the apps that are left stay, and calling again
     /// goes on from there.
     pub async fn cancel_account(&self, user: &User) -> Result<(), Error> {
         let (platform, user) = (self.clone(), user.clone());
         self.owned(async move {
+            platform.refuse_last_administrator(&user).await?;
             for _ in 0..ROUNDS {
                 platform.destroy_apps_of(&user).await?;
                 let mut tx = platform.0.store.begin().await?;
+                if user.is_superuser && !users::is_replaceable(&mut tx, user.id).await? && platform.has_others().await?
+                {
+                    return Err(last_administrator(&user));
+                }
                 match users::delete(&mut tx, user.id).await {
                     Ok(()) => {
                         tx.commit().await.map_err(StoreError::from)?;
@@ -103,6 +109,19 @@ impl Platform {
             ))
         })
         .await
+    }
+
+    /// Before anything is destroyed; asked again in the transaction that deletes the account.
+    async fn refuse_last_administrator(&self, user: &User) -> Result<(), Error> {
+        let mut tx = self.0.store.begin().await?;
+        let is_needed = user.is_superuser && !users::is_replaceable(&mut tx, user.id).await?;
+        tx.rollback().await.map_err(StoreError::from)?;
+        if is_needed && self.has_others().await? { Err(last_administrator(user)) } else { Ok(()) }
+    }
+
+    /// Whether there are other accounts than one: a server with a single account may lose it and be as it was at first.
+    async fn has_others(&self) -> Result<bool, Error> {
+        Ok(users::count(self.0.store.pool(), users::Which::All).await? > 1)
     }
 
     async fn destroy_apps_of(&self, user: &User) -> Result<(), Error> {

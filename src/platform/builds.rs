@@ -5,10 +5,10 @@ use tokio_util::sync::CancellationToken;
 use super::operations::{Live, Progress};
 use super::{AppHandle, Error, Listing, Platform};
 use crate::build::AppJson;
-use crate::engine::{EngineError, Image, registry_login};
+use crate::engine::{EngineError, Image, PullFailure, registry_login};
 use crate::model::{
-    Build, BuildHealth, BuildId, BuildKind, ImageReference, InvalidImageReference, OperationKind, Procfile, Release,
-    SourceKind, Step,
+    Build, BuildHealth, BuildId, BuildKind, BuildStatus, ImageReference, InvalidImageReference, OperationKind,
+    Procfile, Release, SourceKind, Step,
 };
 use crate::release::{Change, Parts};
 use crate::store::Page;
@@ -142,6 +142,25 @@ impl Platform {
         self.fetch_image(handle, &reference, name, out).await
     }
 
+    /// The image that this very app got by that reference before, named `name`; for when no registry answers.
+    async fn pulled_before(
+        &self,
+        handle: &AppHandle,
+        reference: &ImageReference,
+        name: &str,
+    ) -> Result<Option<Image>, Error> {
+        let builds = builds::list(self.0.store.pool(), handle.app().id, Page::ALL).await?;
+        let is_same = |build: &&Build| {
+            build.kind == BuildKind::Image
+                && build.status == BuildStatus::Succeeded
+                && build.image.parse::<ImageReference>().as_ref() == Ok(reference)
+        };
+        let Some(build) = builds.iter().find(is_same) else { return Ok(None) };
+        let Ok(image) = self.0.engine.image(&build.engine_image).await else { return Ok(None) };
+        self.0.engine.tag_image(&image.id, name).await?;
+        Ok(Some(image))
+    }
+
     /// What a tenant calls an image.
     ///
     /// # Errors
@@ -166,6 +185,9 @@ impl Platform {
         let login = registry_login(&self.config(handle).await?.values).map_err(Error::Refused)?;
         let on_line = |line: &str| out.line(&format!("       {line}"));
         match self.0.images.fetch(handle.app().id, reference, login.as_ref(), name, &on_line).await {
+            Err(error @ EngineError::PullFailed { failure: PullFailure::Unreachable, .. }) => {
+                Ok(self.pulled_before(handle, reference, name).await?.ok_or(error)?)
+            }
             Err(EngineError::NotFound { .. }) => Err(missing(&reference.to_string())),
             fetched => Ok(fetched?),
         }

@@ -20,6 +20,9 @@ pub enum Error {
     /// The thing exists, this person has no right to do that with it.
     #[error("you do not have permission to perform this action")]
     Forbidden,
+    /// Not for whoever asks; the text says who may, and how.
+    #[error("{0}")]
+    Denied(String),
     /// No valid proof of who is asking.
     #[error("unable to log in with the provided credentials")]
     WrongCredentials,
@@ -85,7 +88,7 @@ impl From<StoreError> for Error {
                 // Here, since the person learns the kind of trouble only and no door logs what is no fault of ours.
                 tracing::error!(error = ?error, "the database cannot be used: {why}");
                 Self::Unavailable(format!(
-                    "the database cannot be used: {why}. Try again once the operator has mended it"
+                    "the database cannot be used: {why}. Try again once the operator has fixed it"
                 ))
             }
             None => Self::Internal(error.into()),

@@ -72,7 +72,7 @@ pub use restart::Which;
 pub use routing::{RoutedSettings, RoutingChanges};
 pub use standing::Readiness;
 pub use throttle::Throttle;
-pub use users::NewAccount;
+pub use users::{Asker, NewAccount};
 
 pub use crate::rollout::{Event, OneOff, Ran};
 pub use crate::store::Page;

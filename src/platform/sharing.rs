@@ -4,7 +4,7 @@ use super::users::known;
 use super::{Administrator, AppHandle, AppView, Error, Listing, OwnerHandle, Page, Platform};
 use crate::model::{User, Username};
 use crate::store::users::{self, Which};
-use crate::store::{apps, collaborators};
+use crate::store::{StoreError, apps, collaborators};
 
 impl Platform {
     /// Names of an app's collaborators, in the order in which they were let in.
@@ -35,9 +35,12 @@ impl Platform {
     pub async fn unshare(&self, handle: &OwnerHandle, with: &str) -> Result<(), Error> {
         let user = known(&self.0.store, with).await?;
         let app = handle.app();
-        if !collaborators::delete(self.0.store.pool(), app.id, user.id).await? {
+        let mut tx = self.0.store.begin().await?;
+        if !collaborators::delete(&mut *tx, app.id, user.id).await? {
             return Err(Error::Forbidden);
         }
+        apps::advance_epoch(&mut *tx, app.id).await?;
+        tx.commit().await.map_err(StoreError::from)?;
         self.tell_router(None).await;
         self.0.logs.note(app.id, "api", &format!("User {} was revoked access to {}", user.username, app.name));
         Ok(())
@@ -49,7 +52,10 @@ impl Platform {
     /// [`Error::NotFound`] when there is no such user.
     pub async fn transfer_app(&self, handle: &OwnerHandle, to: &str) -> Result<AppView, Error> {
         let (new, app) = (known(&self.0.store, to).await?, handle.app());
-        apps::set_owner(self.0.store.pool(), app.id, new.id).await?;
+        let mut tx = self.0.store.begin().await?;
+        apps::set_owner(&mut *tx, app.id, new.id).await?;
+        apps::advance_epoch(&mut *tx, app.id).await?;
+        tx.commit().await.map_err(StoreError::from)?;
         self.tell_router(None).await;
         let text =
             format!("{} transferred {} from {} to {}", handle.user().username, app.name, app.owner, new.username);
@@ -73,17 +79,30 @@ impl Platform {
         Ok(Listing::of(page, entries, users::count(pool, which)).await?)
     }
 
-    /// Makes somebody an administrator, or an ordinary user again. The last administrator may step down: whoever
-    /// registers next becomes one (Deis, spec §3), and so does whom the host's own command line creates.
+    /// Makes somebody an administrator, or an ordinary user again.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is no such user.
+    /// [`Error::NotFound`] when there is no such user, [`Error::Refused`] when nobody would be one any more.
     pub async fn set_administrator(&self, by: &Administrator, name: &str, is_superuser: bool) -> Result<(), Error> {
         let user = known(&self.0.store, name).await?;
-        users::set_superuser(self.0.store.pool(), user.id, is_superuser).await?;
+        let mut tx = self.0.store.begin().await?;
+        if !is_superuser && user.is_superuser && !users::is_replaceable(&mut tx, user.id).await? {
+            return Err(last_administrator(&user));
+        }
+        users::set_superuser(&mut *tx, user.id, is_superuser).await?;
+        tx.commit().await.map_err(StoreError::from)?;
         self.0.callers.forget_all();
         self.tell_router(None).await;
         tracing::info!(user.name = %user.username, is_superuser, by = %by.user().username, "administrators changed");
         Ok(())
     }
+}
+
+/// Somebody has to look after the server.
+pub(super) fn last_administrator(user: &User) -> Error {
+    Error::Refused(format!(
+        "{} is the only administrator of this server: make another account one first, or type `slipway user create NAME \
+         --admin` on the host",
+        user.username
+    ))
 }

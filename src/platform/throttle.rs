@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Wrong passwords that cost an account no wait, and what the wait grows to from then on.
 const ACCOUNT: Rule = Rule { free: 5, longest: Duration::from_secs(5 * 60) };
 /// The same for an address, from which several people may mistype.
 const ADDRESS: Rule = Rule { free: 20, longest: Duration::from_secs(15 * 60) };
+/// Accounts that an address may register without a wait, and what the wait grows to from then on.
+const REGISTRATIONS: Rule = Rule { free: 30, longest: Duration::from_secs(15 * 60) };
 /// The first wait.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Failures are forgotten when there was none for so long.
@@ -39,13 +41,18 @@ enum Key {
     Account(String),
     /// An IPv4 address, or the network of an IPv6 one: a host has 2^64 of those to choose from.
     Address(IpAddr),
+    /// An account from an address that it signed in from before: strangers elsewhere do not lock it out.
+    Known(String, IpAddr),
+    /// An address that registers accounts.
+    Registering(IpAddr),
 }
 
 impl Key {
     fn rule(&self) -> &'static Rule {
         match self {
-            Self::Account(_) => &ACCOUNT,
+            Self::Account(_) | Self::Known(..) => &ACCOUNT,
             Self::Address(_) => &ADDRESS,
+            Self::Registering(_) => &REGISTRATIONS,
         }
     }
 }
@@ -57,9 +64,16 @@ struct Record {
     latest: Instant,
 }
 
-/// What is remembered of failed attempts. Cheap to clone; lost with the process.
+/// What is remembered of failed attempts, and from where accounts signed in. Cheap to clone; lost with the process.
 #[derive(Debug, Clone, Default)]
-pub struct Throttle(Arc<Mutex<HashMap<Key, Record>>>);
+pub struct Throttle(Arc<Mutex<Memory>>);
+
+#[derive(Debug, Default)]
+struct Memory {
+    records: HashMap<Key, Record>,
+    /// Accounts and where they signed in, with when that was last.
+    known: HashMap<(String, IpAddr), Instant>,
+}
 
 /// An attempt under way. Dropped without an outcome it counts for nothing.
 #[derive(Debug)]
@@ -78,16 +92,34 @@ impl Throttle {
     }
 
     fn begin_at(&self, account: &str, address: Option<IpAddr>, now: Instant) -> Result<Attempt, Duration> {
-        let address = address.map(|address| Key::Address(network(address)));
-        let keys: Vec<Key> = [Key::Account(account.to_owned())].into_iter().chain(address).collect();
-        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let network = address.map(network);
+        let known =
+            network.map(|network| (account.to_owned(), network)).filter(|pair| self.lock().known.contains_key(pair));
+        let account = known.map_or(Key::Account(account.to_owned()), |(account, network)| Key::Known(account, network));
+        self.begin_with([account].into_iter().chain(network.map(Key::Address)).collect(), now)
+    }
+
+    /// Begins the registration of an account. Each that succeeds counts.
+    ///
+    /// # Errors
+    /// How long to wait until the next one is let through.
+    pub(super) fn begin_registration(&self, address: Option<IpAddr>) -> Result<Attempt, Duration> {
+        self.begin_with(address.map(|address| Key::Registering(network(address))).into_iter().collect(), Instant::now())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Memory> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin_with(&self, keys: Vec<Key>, now: Instant) -> Result<Attempt, Duration> {
+        let records = &mut self.lock().records;
         for key in &keys {
             if let Some(record) = records.get(key) {
                 record.admit(key.rule(), now)?;
             }
         }
         for key in &keys {
-            make_room(&mut records, now);
+            make_room(records, now);
             let fresh = Record { failures: 0, pending: 0, latest: now };
             let record = records.entry(key.clone()).or_insert(fresh);
             if record.is_forgotten(now) {
@@ -129,15 +161,25 @@ impl Attempt {
     /// The password was right: the account starts anew. The address does not; it may hold one account of its own and be
     /// after others.
     pub(super) fn succeeded(self) {
-        self.settle(Instant::now(), |key, record| {
-            if matches!(key, Key::Account(_)) {
+        let now = Instant::now();
+        self.settle(now, |key, record| {
+            if matches!(key, Key::Account(_) | Key::Known(..)) {
                 record.failures = 0;
             }
         });
+        if let [Key::Account(account), Key::Address(address)] = &self.keys[..] {
+            let known = &mut self.throttle.lock().known;
+            if known.len() >= REMEMBERED
+                && let Some(oldest) = known.iter().min_by_key(|(_, since)| **since).map(|(pair, _)| pair.clone())
+            {
+                known.remove(&oldest);
+            }
+            known.insert((account.clone(), *address), now);
+        }
     }
 
     fn settle(&self, now: Instant, change: impl Fn(&Key, &mut Record)) {
-        let mut records = self.throttle.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let records = &mut self.throttle.lock().records;
         for key in &self.keys {
             if let Some(record) = records.get_mut(key) {
                 let before = record.failures;
@@ -152,7 +194,7 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        let mut records = self.throttle.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let records = &mut self.throttle.lock().records;
         for key in &self.keys {
             let Some(record) = records.get_mut(key) else { continue };
             record.pending = record.pending.saturating_sub(1);
@@ -244,6 +286,34 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_signed_in_before_is_not_locked_out_by_others() {
+        let (throttle, now) = (Throttle::default(), Instant::now());
+        let stranger: Option<IpAddr> = Some("198.51.100.7".parse().unwrap());
+        throttle.begin_at("alice", HOME, now).unwrap().succeeded();
+        for _ in 0..6 {
+            fail(&throttle, "alice", stranger, now);
+        }
+        assert!(throttle.begin_at("alice", stranger, now).is_err());
+        assert!(throttle.begin_at("alice", Some("192.0.2.9".parse().unwrap()), now).is_err(), "not known");
+        assert!(throttle.begin_at("alice", HOME, now).is_ok());
+        for _ in 0..6 {
+            fail(&throttle, "alice", HOME, now);
+        }
+        assert!(throttle.begin_at("alice", HOME, now).is_err(), "it may not guess without end either");
+    }
+
+    #[test]
+    fn registering_costs_a_wait_beyond_a_bound_for_each_address() {
+        let throttle = Throttle::default();
+        for _ in 0..=REGISTRATIONS.free {
+            throttle.begin_registration(HOME).unwrap().failed();
+        }
+        assert!(throttle.begin_registration(HOME).is_err());
+        assert!(throttle.begin_registration(Some("192.0.2.2".parse().unwrap())).is_ok());
+        assert!(throttle.begin_at("alice", HOME, Instant::now()).is_ok(), "signing in is another matter");
+    }
+
+    #[test]
     fn attempts_at_once_are_bounded_and_one_at_a_time_after_failures() {
         let (throttle, now) = (Throttle::default(), Instant::now());
         let many: Vec<_> = (0..AT_ONCE).map(|_| throttle.begin_at("bob", None, now).unwrap()).collect();
@@ -265,7 +335,7 @@ mod tests {
         for n in 0..REMEMBERED + 100 {
             fail(&throttle, &format!("user{n}"), None, now + Duration::from_millis(u64::try_from(n).unwrap()));
         }
-        let records = throttle.0.lock().unwrap();
+        let records = &throttle.lock().records;
         assert_eq!(records.len(), REMEMBERED);
         assert!(!records.contains_key(&Key::Account("user0".to_owned())));
     }

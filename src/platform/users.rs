@@ -6,7 +6,7 @@ use super::passwords::{hash, verify};
 use super::{Error, Platform};
 use crate::model::{Registration, User, Username};
 use crate::store::users::{self, NewUser, Which};
-use crate::store::{StoreError, digest};
+use crate::store::{StoreError, digest, random_hex, settings};
 
 /// An account that somebody asks for.
 #[derive(Clone)]
@@ -21,26 +21,85 @@ pub struct NewAccount {
     pub first_name: String,
     /// May be empty.
     pub last_name: String,
-    /// Makes an administrator; without it only the first account becomes one.
+    /// Makes an administrator.
     pub is_superuser: bool,
 }
 
+/// Who asks for an account, and from where.
+#[derive(Debug, Clone, Default)]
+pub struct Asker<'a> {
+    /// Who it is, if they are logged in.
+    pub by: Option<&'a User>,
+    /// The address, as far as it is known.
+    pub address: Option<IpAddr>,
+    /// Whether it came over the API's own address, from this machine or its own network, and was not forwarded.
+    pub is_local: bool,
+    /// What makes the first account over other ways.
+    pub setup_token: Option<String>,
+}
+
+/// The setting that holds the digest of the setup token.
+const SETUP_TOKEN: &str = "setup_token";
+const CLOSED: &str = "registration is not open on this server; ask its administrator for an account, who types: slipway user create \
+                      NAME";
+const FIRST: &str = "the first account of a server is its administrator's: give the setup token that `slipway serve` printed as \
+                     setup_token (`slipway user setup-token` on the host prints a new one), or register at the API's own address";
+
+impl Registration {
+    /// Whether somebody may register an account.
+    fn lets(self, by: Option<&User>) -> bool {
+        match self {
+            Self::Open => true,
+            Self::AdminOnly => by.is_some_and(|user| user.is_superuser),
+            Self::Closed => false,
+        }
+    }
+}
+
+/// Makes a token that lets whoever gives it register the first account, in place of the one before; `None` when there are accounts.
+///
+/// # Errors
+/// When the database fails.
+pub async fn new_setup_token(store: &crate::store::Store) -> Result<Option<String>, Error> {
+    if users::count(store.pool(), Which::All).await? > 0 {
+        return Ok(None);
+    }
+    let token = random_hex(16);
+    settings::set(store.pool(), SETUP_TOKEN, &digest(&token)).await?;
+    Ok(Some(token))
+}
+
 impl Platform {
-    /// Registers an account at a door. `by` is who asks, if they are logged in. The first account is the administrator.
+    /// Registers an account at a door. The first account is the administrator; nobody becomes one by registering later.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] when registration is not open to the asker, [`Error::Taken`] for a name in use.
-    pub async fn register(&self, by: Option<&User>, account: NewAccount) -> Result<User, Error> {
-        let is_first = users::count(self.0.store.pool(), Which::All).await? == 0;
-        let may = match self.0.settings.registration {
-            Registration::Open => true,
-            Registration::AdminOnly => is_first || by.is_some_and(|user| user.is_superuser),
-            Registration::Closed => is_first,
-        };
-        if !may {
-            return Err(Error::Forbidden);
+    /// [`Error::Denied`] when registration is not open to the asker, [`Error::Taken`] for a name in use, [`Error::Throttled`] when too
+    /// many come from one address.
+    pub async fn register(&self, asker: &Asker<'_>, account: NewAccount) -> Result<User, Error> {
+        let attempt = self.0.throttle.begin_registration(asker.address).map_err(Error::Throttled)?;
+        let pool = self.0.store.pool();
+        let is_first = users::count(pool, Which::All).await? == 0;
+        if is_first {
+            self.admit_first(asker).await?;
+        } else if !self.0.settings.registration.lets(asker.by) {
+            return Err(Error::Denied(CLOSED.to_owned()));
         }
-        create_account(&self.0.store, account).await
+        let user = create_account(&self.0.store, account, is_first).await?;
+        // What counts against an address is what it made.
+        attempt.failed();
+        Ok(user)
+    }
+
+    /// Whether the asker may make the first account of all.
+    async fn admit_first(&self, asker: &Asker<'_>) -> Result<(), Error> {
+        if asker.is_local {
+            return Ok(());
+        }
+        let is_good = match &asker.setup_token {
+            Some(token) => settings::take(self.0.store.pool(), SETUP_TOKEN, &digest(token)).await?,
+            None => false,
+        };
+        if is_good { Ok(()) } else { Err(Error::Denied(FIRST.to_owned())) }
     }
 
     /// Checks a password and yields the account's token: the same at every login, as Deis clients expect.
@@ -108,11 +167,16 @@ impl Platform {
     }
 }
 
-/// Creates an account whoever asks; for the host's own command line and for [`Platform::register`].
+/// Creates an account whoever asks; for the host's own command line and for [`Platform::register`]. With `may_be_first` it is an
+/// administrator if there is no other account.
 ///
 /// # Errors
 /// [`Error::Taken`] for a name in use.
-pub async fn create_account(store: &crate::store::Store, account: NewAccount) -> Result<User, Error> {
+pub async fn create_account(
+    store: &crate::store::Store,
+    account: NewAccount,
+    may_be_first: bool,
+) -> Result<User, Error> {
     // Before the costly hash; the database has the last word on two who ask at once.
     if users::by_name(store.pool(), account.username.as_str()).await?.is_some() {
         return Err(Error::Taken { field: "username" });
@@ -124,6 +188,7 @@ pub async fn create_account(store: &crate::store::Store, account: NewAccount) ->
         last_name: account.last_name,
         password_hash: hash(account.password).await?,
         is_superuser: account.is_superuser,
+        may_be_first,
     };
     let mut tx = store.begin().await?;
     let user = users::insert(&mut tx, store.sealer(), &new).await.map_err(|error| match error {

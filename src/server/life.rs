@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::logs::LogStore;
 use crate::net::Blocks;
 use crate::platform::Platform;
+use crate::platform::users::new_setup_token;
 use crate::route::{RouterConfig, Table};
 use crate::store::Store;
 
@@ -121,6 +122,10 @@ impl Life {
         let door = Door::open(&config.data_dir)?;
         if let Some(file) = &config.ready_file {
             ready::write(file, &ready)?;
+        }
+        if let Some(token) = new_setup_token(&store).await? {
+            // Not into the log, which others may read and keep: it is for whoever started this.
+            eprintln!("setup token for the first account, unless it is registered at http://{}: {token}", ready.api);
         }
         tracing::info!(api = %ready.api, ssh = %ready.ssh, http = %ready.http, https = %ready.https, "serving");
         Ok(Self { stops, tracker, store, serving, router, sockets, door, lock })

@@ -10,12 +10,13 @@ mod ready;
 mod takeover;
 
 use std::fs;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::Mode;
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Config;
@@ -117,9 +118,20 @@ fn own_data_dir(data_dir: &Path) -> Result<fs::File> {
     Ok(file)
 }
 
+/// Makes the directory, or closes one that is there to everybody else: what is in it is then nobody's to read, whatever modes
+/// its files have. What is made from now on has none for others either.
 fn create_private_dir(path: &Path) -> Result<()> {
+    umask(Mode::RWXG | Mode::RWXO);
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.with_context(|| format!("making the data directory {}", path.display()))
+    made.with_context(|| format!("making the data directory {}", path.display()))?;
+    let mode = fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        let closed = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
+        closed
+            .with_context(|| format!("others may read the data directory {0}; type: chmod 700 {0}", path.display()))?;
+        tracing::warn!(path = %path.display(), "others could read the data directory; it is closed to them now");
+    }
+    Ok(())
 }
 
 /// Each proxied request takes two files; the usual soft limit of 1024 would end at 500 of them.

@@ -41,6 +41,7 @@ fn new_user(name: &str) -> users::NewUser {
         last_name: "Last".to_owned(),
         password_hash: "$argon2id$".to_owned(),
         is_superuser: false,
+        may_be_first: true,
     }
 }
 

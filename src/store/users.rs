@@ -20,8 +20,10 @@ pub struct NewUser {
     pub last_name: String,
     /// argon2id, in PHC form.
     pub password_hash: String,
-    /// Makes an administrator in any case; otherwise only where there is none yet.
+    /// Makes an administrator in any case.
     pub is_superuser: bool,
+    /// Makes an administrator where there is no account yet.
+    pub may_be_first: bool,
 }
 
 pub(super) fn user(row: &AnyRow) -> Result<User, StoreError> {
@@ -45,7 +47,7 @@ fn token(sealer: &Sealer, id: UserId, seed: &str) -> String {
     hex::encode(&sealer.derive("token", format!("{id}/{seed}").as_bytes())[..20])
 }
 
-/// Creates an account. Where no administrator exists, it becomes one (Deis's superuser rule, spec §3).
+/// Creates an account. The first one is an administrator if it may be.
 ///
 /// # Errors
 /// [`StoreError::Duplicate`] when the name is taken.
@@ -58,7 +60,7 @@ pub async fn insert(tx: &mut Transaction, sealer: &Sealer, new: &NewUser) -> Res
         "INSERT INTO users (id, number, username, email, first_name, last_name, password_hash, is_superuser, is_active, \
          token_seed, token_digest, created_at, last_login_at) \
          VALUES ($1, (SELECT COALESCE(MAX(number), 0) + 1 FROM users), $2, $3, $4, $5, $6, \
-         CASE WHEN $7 = 1 OR NOT EXISTS (SELECT 1 FROM users WHERE is_superuser = 1) \
+         CASE WHEN $7 = 1 OR ($11 = 1 AND NOT EXISTS (SELECT 1 FROM users)) \
          THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END, 1, $8, $9, $10, $10) RETURNING *",
     )
     .bind(id.to_string())
@@ -71,9 +73,21 @@ pub async fn insert(tx: &mut Transaction, sealer: &Sealer, new: &NewUser) -> Res
     .bind(&seed)
     .bind(digest(&token(sealer, id, &seed)))
     .bind(now)
+    .bind(i64::from(new.may_be_first))
     .fetch_one(&mut **tx)
     .await?;
     user(&row)
+}
+
+/// Whether another active administrator would be left without this account. Changes of accounts wait for each other from
+/// here on, until the transaction ends, so that it stays true.
+pub async fn is_replaceable(tx: &mut Transaction, id: UserId) -> Result<bool, StoreError> {
+    lock_registration(tx).await?;
+    let row = sqlx::query("SELECT COUNT(*) AS n FROM users WHERE is_superuser = 1 AND is_active = 1 AND id <> $1")
+        .bind(id.to_string())
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok(integer(&row, "n")? > 0)
 }
 
 /// Makes registrations wait for each other until the transaction ends: PostgreSQL would let two that run at once take the

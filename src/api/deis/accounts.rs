@@ -9,11 +9,13 @@ use super::body::{Fields, Problem, Problems};
 use super::error::Error;
 use super::openapi::fields::{USERNAME, body, flag, text};
 use super::wire;
-use crate::api::client::ClientAddress;
+use crate::api::client::{ClientAddress, IsLocal};
 use crate::api::email::{EMAIL_MAX, is_email};
 use crate::model::{USERNAME_MAX, Username};
-use crate::platform::{self, NewAccount, Platform};
+use crate::platform::{self, Asker, NewAccount, Platform};
 
+/// Longest setup token.
+const SETUP_TOKEN_MAX: usize = 64;
 /// Longest first or last name (Django's user model).
 const NAME_MAX: usize = 30;
 /// What [`email`] takes, but for hosts with letters outside of ASCII.
@@ -29,6 +31,7 @@ body! {
             .example("bob@example.com"),
         text("first_name").max(NAME_MAX).example("Bob"),
         text("last_name").max(NAME_MAX).example("Builder"),
+        text("setup_token").max(SETUP_TOKEN_MAX).says("For the first account, where it does not come over the API's own address."),
 }
 
 body! {
@@ -56,7 +59,8 @@ body! {
 
 /// Register an account
 ///
-/// The first account of a server is an administrator. Where registration is not open, the token of an administrator counts
+/// The first account of a server is an administrator; it has to come over the API's own address, or with the setup token that
+/// the server printed. Where registration is not open, the token of an administrator counts
 /// although none is asked for. There is no token in the answer: log in next.
 ///
 /// Client: `deis register`
@@ -66,11 +70,15 @@ body! {
 )]
 pub(super) async fn register(
     State(platform): State<Platform>,
+    ClientAddress(address): ClientAddress,
+    IsLocal(is_local): IsLocal,
     headers: HeaderMap,
     fields: Fields,
 ) -> Result<(StatusCode, Json<wire::User>), Error> {
     let by = caller(&platform, &headers).await.ok();
-    let user = platform.register(by.as_ref(), account(&fields)?).await?;
+    let setup_token = fields.optional("setup_token", SETUP_TOKEN_MAX)?.filter(|token| !token.is_empty());
+    let asker = Asker { by: by.as_ref(), address, is_local, setup_token };
+    let user = platform.register(&asker, account(&fields)?).await?;
     Ok((StatusCode::CREATED, Json(user.into())))
 }
 

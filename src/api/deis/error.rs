@@ -103,6 +103,7 @@ fn of_platform(error: platform::Error) -> Response {
     use platform::Error as E;
     let answer = match error {
         E::NotFound(_) => not_found(),
+        E::Denied(text) => detail(StatusCode::FORBIDDEN, &text),
         E::Forbidden => detail(StatusCode::FORBIDDEN, "You do not have permission to perform this action."),
         E::WrongCredentials => login_failure("Unable to log in with provided credentials."),
         E::Throttled(wait) => return throttled(wait).into_response(),

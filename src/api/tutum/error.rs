@@ -95,7 +95,7 @@ fn of_platform(error: platform::Error) -> Response {
     use platform::Error as E;
     match error {
         // Somebody else's things are not there (spec §2.7).
-        E::NotFound(_) | E::Forbidden => not_found(),
+        E::NotFound(_) | E::Forbidden | E::Denied(_) => not_found(),
         E::WrongCredentials | E::Disabled => unauthenticated(),
         E::Throttled(wait) => throttled(wait).into_response(),
         E::Invalid { field, message } => of_field(member(field), &message),

@@ -11,9 +11,9 @@ use super::body::Object;
 use super::error::Error;
 use super::list::{ListOf, Query};
 use super::openapi::bodies::Registration;
-use crate::api::client::ClientAddress;
+use crate::api::client::{ClientAddress, IsLocal};
 use crate::api::email::{EMAIL_MAX, is_email};
-use crate::platform::{self, NewAccount, Platform};
+use crate::platform::{self, Asker, NewAccount, Platform};
 
 /// A key, which is shown once.
 #[derive(Serialize, ToSchema)]
@@ -65,6 +65,8 @@ pub(super) async fn log_in(
 )]
 pub(super) async fn register(
     State(platform): State<Platform>,
+    ClientAddress(address): ClientAddress,
+    IsLocal(is_local): IsLocal,
     object: Object,
 ) -> Result<(StatusCode, Json<Registered>), Error> {
     let wrong = |field, message: &str| Error::Registration { field, message: message.to_owned() };
@@ -92,9 +94,10 @@ pub(super) async fn register(
         last_name: String::new(),
         is_superuser: false,
     };
-    let user = platform.register(None, account).await.map_err(|error| match error {
+    let asker = Asker { address, is_local, ..Asker::default() };
+    let user = platform.register(&asker, account).await.map_err(|error| match error {
         platform::Error::Taken { field } => wrong(field, "Another account has it."),
-        platform::Error::Forbidden => wrong("username", "Registration is not open on this server."),
+        platform::Error::Denied(text) => wrong("username", &text),
         other => other.into(),
     })?;
     let registered = Registered { email: user.email, username: user.username.to_string() };

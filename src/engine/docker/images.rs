@@ -36,6 +36,18 @@ impl Docker {
         on_line: LineSink<'_>,
     ) -> Result<Image, EngineError> {
         let act = Act::on("pulling", "image", reference);
+        let refused = |message: &str| {
+            tracing::info!(reference, message, "an image was not pulled");
+            EngineError::PullFailed { reference: reference.to_owned(), failure: pull_failure(message) }
+        };
+        if reference.contains('@') {
+            // An engine that has the manifest already, from somebody else's pull, asks no registry for it.
+            let asked = self.client.inspect_registry_image(reference, login.map(credentials));
+            act.raw_within(CALL_LIMIT, asked).await?.map_err(|error| match error {
+                Error::DockerResponseServerError { message, .. } => refused(&message),
+                other => act.failed(other),
+            })?;
+        }
         let full = with_tag(reference);
         let options = CreateImageOptionsBuilder::default().from_image(&full).build();
         let mut messages = Box::pin(self.client.create_image(Some(options), None, login.map(credentials)));
@@ -46,8 +58,7 @@ impl Docker {
             let Some(message) = next.await.map_err(|_| act.timed_out(PULL_SILENCE))? else { break };
             let CreateImageInfo { id, status, .. } = message.map_err(|error| match error {
                 Error::DockerResponseServerError { message, .. } | Error::DockerStreamError { error: message } => {
-                    tracing::info!(reference, message, "an image was not pulled");
-                    EngineError::PullFailed { reference: reference.to_owned(), failure: pull_failure(&message) }
+                    refused(&message)
                 }
                 other => act.failed(other),
             })?;

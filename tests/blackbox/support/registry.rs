@@ -21,7 +21,7 @@ const HTPASSWD: &str = "puller:$2y$05$HQNt9wBH.lItvueRABu9Xu5EpEMwsLYsiF.b78ubSy
 /// Runs until it is dropped.
 pub struct Registry {
     address: String,
-    _process: Child,
+    process: Child,
     _dir: TempDir,
 }
 
@@ -52,7 +52,17 @@ impl Registry {
             let after = said.split("listening on ").nth(1).and_then(|rest| rest.split(['"', ' ', '\n', ',']).next());
             after.map(str::to_owned).ok_or(said)
         });
-        Self { address: address.await, _process: process, _dir: dir }
+        Self { address: address.await, process, _dir: dir }
+    }
+
+    /// Ends it: nobody answers at its address any more.
+    pub async fn stop(&mut self) {
+        self.process.kill().await.expect("our own child");
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Puts an image of the engine into the registry, and takes its name from the engine again. Yields the reference.

@@ -2,10 +2,11 @@
 
 use axum::body::Body;
 use axum::http::Request;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::World;
 use crate::model::Registration;
+use crate::platform::users::new_setup_token;
 
 /// The first words of a public key line.
 const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICBUqV8HliiDHbeXtvjNcNeIzopO+Z2XZxXFu1fg1KoL";
@@ -58,7 +59,8 @@ async fn registering_reports_every_bad_field_at_once() {
 
 #[tokio::test]
 async fn registration_can_be_closed() {
-    let forbidden = "You do not have permission to perform this action.";
+    let forbidden = "registration is not open on this server; ask its administrator for an account, who types: slipway \
+                     user create NAME";
     let world = World::with(Registration::AdminOnly).await;
     let admin = world.user("admin").await;
     let eve = json!({"username": "eve", "password": "x"});
@@ -174,4 +176,30 @@ async fn a_key_may_end_in_a_newline() {
     let added = world.post(&token, "/v1/keys", json!({"id": 5, "public": format!("{ECDSA}\n")})).await;
     assert_eq!(added.status, 201, "{added:?}");
     assert_eq!((&added.json()["id"], &added.json()["public"]), (&json!("5"), &json!(ECDSA)));
+}
+
+#[tokio::test]
+async fn the_first_account_needs_the_setup_token_where_strangers_may_ask() {
+    let world = World::new().await;
+    let register = async |body: Value| {
+        let request = Request::post("/v1/auth/register").header("Content-Type", "application/json");
+        world.send_through_the_router(request.body(body.to_string().into()).unwrap()).await
+    };
+    let token = new_setup_token(&world.store).await.unwrap().unwrap();
+    let mallory = json!({"username": "mallory", "password": "x"});
+    for wrong in [json!(""), json!("0123")] {
+        let mut body = mallory.clone();
+        body["setup_token"] = wrong;
+        let refused = register(body).await;
+        assert_eq!(refused.status, 403, "{}", refused.text);
+        assert!(refused.text.contains("slipway user setup-token"), "{}", refused.text);
+    }
+    let fresh = new_setup_token(&world.store).await.unwrap().unwrap();
+    let with = |name: &str, token: &str| json!({"username": name, "password": "x", "setup_token": token});
+    assert_eq!(register(with("mallory", &token)).await.status, 403, "another one was made since");
+    let first = register(with("alice", &fresh)).await;
+    assert_eq!((first.status, &first.json()["is_superuser"]), (201, &json!(true)));
+    let next = register(with("mallory", &fresh)).await;
+    assert_eq!((next.status, &next.json()["is_superuser"]), (201, &json!(false)));
+    assert_eq!(new_setup_token(&world.store).await.unwrap(), None);
 }

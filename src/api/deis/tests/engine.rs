@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{
     ByteStream, Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, Engine, EngineError,
-    EngineInfo, Executed, ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, LogOutput, RegistryLogin,
-    Resources, Volume, byte_stream, label,
+    EngineInfo, Executed, ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, LogOutput, PullFailure,
+    RegistryLogin, Resources, Volume, byte_stream, label,
 };
 
 /// Every container answers at one listener, whose port its image declares.
@@ -186,7 +186,7 @@ impl Engine for Fake {
         _: LineSink<'_>,
     ) -> Result<Image, EngineError> {
         self.answers()?;
-        Err(EngineError::Refused { action: format!("pulling {reference}"), message: "no such image".to_owned() })
+        Err(EngineError::PullFailed { reference: reference.to_owned(), failure: PullFailure::Unreachable })
     }
 
     async fn build_image(&self, _: &ImageBuild, _: ByteStream, _: LineSink<'_>) -> Result<Image, EngineError> {

@@ -47,6 +47,7 @@ impl World {
             last_name: String::new(),
             password_hash: String::new(),
             is_superuser: false,
+            may_be_first: true,
         };
         let mut tx = store.begin().await.unwrap();
         let user = users::insert(&mut tx, store.sealer(), &new).await.unwrap();
