@@ -9,9 +9,9 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::alice_and_bob;
 use crate::support::{Authority, LONG, Options, Repo, Slipway, by_name, fresh_name, wait_until};
 
-/// Serves files at port 7000, and says where.
+/// Serves files at port 7000, and says where, in words that are not in this text, which the engine shows.
 const SERVE: &str = "import http.server, socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); \
-                     s.connect(('192.0.2.1', 9)); print('serving at ' + s.getsockname()[0] + '!', flush=True); \
+                     s.connect(('192.0.2.1', 9)); print('serving' + ' at ' + s.getsockname()[0] + '!', flush=True); \
                      http.server.HTTPServer(('', 7000), http.server.SimpleHTTPRequestHandler).serve_forever()";
 
 /// A Python app whose build runs `script` first.
@@ -93,11 +93,11 @@ async fn a_build_has_no_raw_sockets_and_leaves_no_network() {
 #[tokio::test]
 async fn a_build_does_not_reach_the_api() {
     let server = Slipway::start().await;
+    let (_, bob) = alice_and_bob(&server).await;
     let (api, http) = (server.addresses().api.port(), server.addresses().http.port());
     server.stop().await;
     let options = Options::default().env("SLIPWAY_API_ADDR", &format!("0.0.0.0:{api}"));
     server.restart_with(options.env("SLIPWAY_HTTP_ADDR", &format!("0.0.0.0:{http}"))).await;
-    let (_, bob) = alice_and_bob(&server).await;
     let status = bob.get("/apps").await.status;
     assert_eq!(status, 200, "the API is there for others");
     let script = format!(
