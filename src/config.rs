@@ -62,6 +62,8 @@ pub struct Acme {
     pub email: String,
     /// How it is shown that names lead here.
     pub challenge: ChallengeChoice,
+    /// Whether new names are looked up before they are asked for.
+    pub looks_up: bool,
 }
 
 /// Everything that can be set, valid and complete. Paths are absolute.

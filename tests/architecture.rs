@@ -13,17 +13,18 @@ use scan::{Scan, scan};
 /// For each top-level module, the others that it may use. What may use everything puts the program together.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &[]),
+    ("net", &[]),
     ("store", &["model"]),
     ("git", &["model"]),
-    ("engine", &["model", "telemetry"]),
+    ("engine", &["model", "net", "telemetry"]),
     ("logs", &["model", "engine"]),
     ("build", &["model", "store", "engine", "git"]),
     ("release", &["model", "store", "engine"]),
-    ("route", &["model", "store", "engine"]),
+    ("route", &["model", "net", "store", "engine"]),
     ("rollout", &["model", "store", "engine", "route", "logs", "telemetry"]),
     ("platform", &["model", "store", "engine", "git", "logs", "build", "release", "rollout", "route", "telemetry"]),
-    ("push", &["model", "platform", "git"]),
-    ("api", &["model", "platform", "telemetry"]),
+    ("push", &["model", "net", "platform", "git"]),
+    ("api", &["model", "net", "platform", "telemetry"]),
     ("config", &["model"]),
     ("telemetry", &[]),
 ];

@@ -2,34 +2,35 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
+use axum::{Json, Router};
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::limits::READ_BUFFER;
+use crate::net::{self, Blocks, Bounds, Busy, Place, Places};
 
-/// Connections at the same time; who finds no room waits in the kernel's queue.
-const MAX_CONNECTIONS: usize = 1024;
+/// Connections at the same time.
+const BOUNDS: Bounds = Bounds::of(1024);
 /// How long the head of a request may take to arrive, and how long a connection may idle before the next one.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the accept loop rests when the machine is out of file descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long the last words to a client may take.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -39,19 +40,31 @@ const TOO_SLOW: &str = "HTTP/1.1 408 REQUEST TIMEOUT\r\ncontent-type: applicatio
 
 /// Serves the doors until `stop`; requests in flight then finish, and idle connections are closed.
 ///
-/// Dropping the future instead leaves its connections running until the runtime ends.
-pub async fn serve(listener: TcpListener, api: Router, head_timeout: Duration, stop: CancellationToken) {
-    let (tasks, permits) = (TaskTracker::new(), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
+/// Whoever comes from `closed_to` is only told so. An address has a quarter of the places; the idlest connection goes when there is none left. Dropping the future instead
+/// leaves its connections running until the runtime ends.
+pub async fn serve(
+    listener: TcpListener,
+    api: Router,
+    closed_to: Blocks,
+    head_timeout: Duration,
+    stop: CancellationToken,
+) {
+    let (tasks, places) = (TaskTracker::new(), Places::new(BOUNDS));
     loop {
-        let accepted = tokio::select! {
+        let (stream, peer, place) = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &permits) => accepted,
+            accepted = net::accept(&listener, "api", &places) => accepted,
         };
-        let Some((stream, peer, permit)) = accepted else { continue };
-        let connection = connection(stream, peer, api.clone(), head_timeout, stop.clone());
+        place.establish();
+        let place = Arc::new(place);
+        let api = if closed_to.contains(peer.ip()) { closed() } else { api.clone() };
+        let connection = connection(stream, peer, Arc::clone(&place), api, head_timeout, stop.clone());
         tasks.spawn(async move {
-            let _permit = permit;
-            if let Err(error) = connection.await {
+            let ended = tokio::select! {
+                ended = connection => ended,
+                () = place.evicted() => Err("others needed its place".into()),
+            };
+            if let Err(error) = ended {
                 tracing::debug!(client = %peer, %error, "a client's connection broke off");
             }
         });
@@ -61,25 +74,18 @@ pub async fn serve(listener: TcpListener, api: Router, head_timeout: Duration, s
     tasks.wait().await;
 }
 
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed");
-    match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, permit)),
-        Err(error) => {
-            tracing::info!(%error, "cannot accept a connection");
-            sleep(ACCEPT_PAUSE).await;
-            None
-        }
-    }
+/// All that a build gets.
+fn closed() -> Router {
+    let answer =
+        || async { (StatusCode::FORBIDDEN, Json(json!({"detail": "Builds do not reach this server's API."}))) };
+    Router::new().fallback(answer)
 }
 
 /// One client's connection, to its end.
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
+    place: Arc<Place>,
     api: Router,
     head_timeout: Duration,
     stop: CancellationToken,
@@ -87,7 +93,8 @@ async fn connection(
     stream.set_nodelay(true)?;
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        api.clone().oneshot(request.map(Body::new))
+        let (busy, answer) = (place.busy(), api.clone().oneshot(request.map(Body::new)));
+        Box::pin(async move { answer.await.map(|response| response.map(|body| Held { body, _busy: busy })) })
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(READ_BUFFER);
@@ -97,7 +104,7 @@ async fn connection(
     let served = std::future::poll_fn(|cx| {
         if !is_stopping && stopped.as_mut().poll(cx).is_ready() {
             is_stopping = true;
-            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            Pin::new(&mut connection).graceful_shutdown();
         }
         connection.poll_without_shutdown(cx)
     });
@@ -115,6 +122,32 @@ async fn connection(
             timeout(LAST_WORDS, stream.shutdown()).await??;
             Ok(served?)
         }
+    }
+}
+
+/// A body with what has to live as long as it.
+struct Held {
+    body: Body,
+    _busy: Busy,
+}
+
+impl http_body::Body for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -145,7 +178,7 @@ mod tests {
             stop.cancel();
             answer
         };
-        let serving = serve(listener, api, Duration::from_millis(200), stop.clone());
+        let serving = serve(listener, api, Blocks::default(), Duration::from_millis(200), stop.clone());
         let both = async { tokio::join!(serving, client) };
         let ((), answer) = timeout(Duration::from_secs(20), both).await.expect("it stops");
         answer

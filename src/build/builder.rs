@@ -13,7 +13,9 @@ use super::frontend::Frontend;
 use super::plan::{Recipe, SMALL_FILE_BYTES};
 use super::queue::{BuildPlaces, Queue};
 use super::{BuildError, BuildLogs, FingerprintKey, Plan, SlugStore, Stack};
-use crate::engine::{Engine, EngineError, ImageFetcher, Labels, LineSink, Purpose, Resources, label, labels};
+use crate::engine::{
+    BUILD_NETWORK, Engine, EngineError, ImageFetcher, Labels, LineSink, Purpose, Resources, label, labels,
+};
 use crate::git::Source;
 use crate::model::{App, AppId, BuildId, BuildKind, ConfigVars, OperationId, Procfile, UserId};
 
@@ -155,7 +157,8 @@ impl Builder {
         tokio::time::timeout(limit, built).await.unwrap_or(Err(BuildError::TimedOut { limit }))
     }
 
-    /// Removes containers that builds have left behind: those of one operation, or all of this server. Yields how many.
+    /// Removes containers that builds have left behind, and their networks: those of one operation, or all of this server.
+    /// Yields how many containers.
     ///
     /// With `None` it takes running builds for leftovers, too: for use before the first build starts.
     ///
@@ -171,6 +174,11 @@ impl Builder {
             {
                 self.engine.remove_container(&container.id).await?;
                 count += 1;
+            }
+        }
+        for network in self.engine.networks(&wanted).await? {
+            if network.starts_with(BUILD_NETWORK) {
+                self.engine.remove_network(&network).await?;
             }
         }
         Ok(count)
@@ -265,6 +273,11 @@ impl Handle {
 pub(super) fn container_name(build: BuildId, purpose: &str) -> String {
     let attempt = OperationId::new();
     format!("{CONTAINER_PREFIX}{}-{purpose}-{}", short(build), &attempt.as_str()[..6])
+}
+
+/// The network of the one builder that an operation runs.
+pub(super) fn network_name(operation: &OperationId) -> String {
+    format!("{BUILD_NETWORK}{operation}")
 }
 
 /// The first twelve digits of the id, for names that people see.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
 
-use super::builder::{BuildRequest, Built, cache_volume, container_name};
+use super::builder::{BuildRequest, Built, cache_volume, container_name, network_name};
 use super::buildpack_list::Buildpacks;
 use super::buildpacks::ORDER;
 use super::ca;
@@ -102,6 +102,8 @@ impl Builder {
             .into(),
             labels: self.container_labels(request.app.id, &request.operation),
             resources: self.resources(),
+            // No other build, no app and not this server's API is reached from there.
+            network: Some(network_name(&request.operation)),
             volumes: vec![(cache, "/cache".to_owned())],
             log_bytes: LOG_BYTES,
             ..ContainerSpec::default()
@@ -110,7 +112,7 @@ impl Builder {
         if bundle.is_some() {
             spec.env.extend(ca::environment());
         }
-        let container = Scratch::create(&self.engine, &self.tasks, spec).await?;
+        let container = Scratch::create_apart(&self.engine, &self.tasks, spec).await?;
         if let Some(bundle) = bundle {
             // Not as a mount: the engine may be on another machine, and the file readable by us only.
             let archive = bundle.archive().map_err(BuildError::io("packing the CA bundle"))?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +19,8 @@ pub(super) struct Scratch {
     engine: Arc<dyn Engine>,
     tasks: TaskTracker,
     id: String,
+    /// One of its own, which goes with it.
+    network: Option<String>,
 }
 
 impl Scratch {
@@ -30,16 +33,43 @@ impl Scratch {
         tasks: &TaskTracker,
         spec: ContainerSpec,
     ) -> Result<Self, EngineError> {
+        Self::begin(engine, tasks, spec, None).await
+    }
+
+    /// The same for a container whose network is made for it, with its labels.
+    pub async fn create_apart(
+        engine: &Arc<dyn Engine>,
+        tasks: &TaskTracker,
+        spec: ContainerSpec,
+    ) -> Result<Self, EngineError> {
+        let network = spec.network.clone();
+        Self::begin(engine, tasks, spec, network).await
+    }
+
+    async fn begin(
+        engine: &Arc<dyn Engine>,
+        tasks: &TaskTracker,
+        spec: ContainerSpec,
+        network: Option<String>,
+    ) -> Result<Self, EngineError> {
         let (give, take) = oneshot::channel();
-        let (engine, owner) = (Arc::clone(engine), tasks.clone());
+        // Dropped at whatever point, it removes what is there by then.
+        let mut scratch = Self { engine: Arc::clone(engine), tasks: tasks.clone(), id: String::new(), network };
         tasks.spawn(async move {
-            let created = engine.create_container(&spec).await;
-            let scratch = created.map(|id| Self { engine, tasks: owner, id });
+            let created = scratch.make(&spec).await;
             // Where nobody takes it, it is dropped here.
-            drop(give.send(scratch));
+            drop(give.send(created.map(|()| scratch)));
         });
         take.await
             .unwrap_or_else(|_| Err(EngineError::Unreachable("the task that creates the container ended early".into())))
+    }
+
+    async fn make(&mut self, spec: &ContainerSpec) -> Result<(), EngineError> {
+        if let Some(network) = &self.network {
+            self.engine.ensure_network(network, &spec.labels).await?;
+        }
+        self.id = self.engine.create_container(spec).await?;
+        Ok(())
     }
 
     /// Engine id.
@@ -50,22 +80,35 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let (engine, id) = (Arc::clone(&self.engine), std::mem::take(&mut self.id));
-        // Without a runtime the process is ending; the next life finds the container by its label.
+        let (engine, id, network) = (Arc::clone(&self.engine), std::mem::take(&mut self.id), self.network.take());
+        // Without a runtime the process is ending; the next life finds both by their labels.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            self.tasks.spawn_on(remove(engine, id), &runtime);
+            let remove = async move {
+                if !id.is_empty() {
+                    remove("container", &id, || engine.remove_container(&id)).await;
+                }
+                if let Some(network) = network {
+                    remove("network", &network, || engine.remove_network(&network)).await;
+                }
+            };
+            self.tasks.spawn_on(remove, &runtime);
         }
     }
 }
 
-async fn remove(engine: Arc<dyn Engine>, id: String) {
+async fn remove<'a>(kind: &str, name: &str, removal: impl Fn() -> BoxFuture<'a, Result<(), EngineError>>) {
     for attempt in 1..=REMOVAL_TRIES {
-        match tokio::time::timeout(REMOVAL_LIMIT, engine.remove_container(&id)).await {
+        match tokio::time::timeout(REMOVAL_LIMIT, removal()).await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => {
-                tracing::warn!(container.id = %id, attempt, error = &error as &dyn std::error::Error, "cannot remove container {id} of a build");
+                tracing::warn!(
+                    name,
+                    attempt,
+                    error = &error as &dyn std::error::Error,
+                    "cannot remove a {kind} of a build"
+                );
             }
-            Err(_) => tracing::warn!(container.id = %id, attempt, "removing container {id} of a build takes too long"),
+            Err(_) => tracing::warn!(name, attempt, "removing a {kind} of a build takes too long"),
         }
         tokio::time::sleep(Duration::from_secs(u64::from(attempt))).await;
     }

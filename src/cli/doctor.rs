@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::Result;
 
@@ -17,6 +17,9 @@ const ENGINE_MIN: (u32, u32) = (20, 10);
 const GIT_MIN: (u32, u32) = (2, 30);
 /// Below this much free disk, builds are likely to fail.
 const DISK_MIN_BYTES: u64 = 2 << 30;
+
+/// The rules that part builds and apps: adds them, and with the argument `check` says which are missing.
+const FIREWALL: &str = include_str!("../../scripts/firewall");
 
 /// What one check found.
 enum Finding {
@@ -149,6 +152,12 @@ async fn engine(config: &Config, findings: &mut Vec<Finding>) {
         }
     };
     findings.push(engine_version(&info));
+    findings.push(firewall(config));
+    findings.push(Finding::Note(
+        "steps of Dockerfiles keep the capability NET_RAW, which the engine's own builder gives them: a step may answer ARP \
+         in place of another; builds by buildpacks have a network each, and no NET_RAW"
+            .into(),
+    ));
     findings.push(build_limits(config, &engine).await);
     findings.push(stack(config, &engine).await);
 }
@@ -163,6 +172,31 @@ fn engine_version(info: &EngineInfo) -> Finding {
             format!("{text} is older than {}.{}", ENGINE_MIN.0, ENGINE_MIN.1),
             "apt-get install docker.io".into(),
         )
+    }
+}
+
+/// Whether the rules of [`FIREWALL`] are there.
+fn firewall(config: &Config) -> Finding {
+    if !config.docker_host.starts_with("unix:") {
+        return Finding::Note("the engine is on another machine: scripts/firewall is to be run there".into());
+    }
+    let checked = Command::new("bash").args(["-c", FIREWALL, "firewall", "check"]).stdin(Stdio::null()).output();
+    let (code, said) = match &checked {
+        Ok(output) if output.status.code() == Some(1) => (Some(1), &output.stdout),
+        Ok(output) => (output.status.code(), &output.stderr),
+        Err(error) => return Finding::Note(format!("rules of the firewall are not known: {error}")),
+    };
+    let said = String::from_utf8_lossy(said);
+    match code {
+        Some(0) => Finding::Fine("builds, apps and metadata services are kept apart by the firewall".into()),
+        Some(1) => Finding::Wrong(
+            format!(
+                "builds, apps and metadata services are not kept apart; missing: {}",
+                said.trim().replace('\n', "; ")
+            ),
+            "scripts/firewall   (as root, and whenever the machine has started)".into(),
+        ),
+        _ => Finding::Note(format!("rules of the firewall are not known: {}", said.trim())),
     }
 }
 

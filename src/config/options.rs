@@ -271,8 +271,9 @@ impl Given {
     fn acme(&self) -> Result<Option<Acme>, ConfigError> {
         let directory = self.get("acme-directory", parse::https_url)?;
         let challenge = self.get("acme-challenge", parse::challenge)?;
+        let looks_up = self.get("acme-lookup", parse::yes_or_no)?;
         let email = self.maybe("acme-email", parse::email)?;
-        Ok(email.map(|email| Acme { directory, email, challenge }))
+        Ok(email.map(|email| Acme { directory, email, challenge, looks_up }))
     }
 
     fn into_config(self) -> Result<Config, ConfigError> {

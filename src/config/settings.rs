@@ -148,5 +148,11 @@ pub const SETTINGS: &[Setting] = &[
         "Where that authority describes itself (ACME, RFC 8555)",
     ),
     fixed("acme-challenge", "any", "How it is shown that names lead here: any, http-01 or tls-alpn-01"),
+    fixed(
+        "acme-lookup",
+        "yes",
+        "Whether new names are looked up first, and not asked for while they lead nowhere; no where this machine's name \
+         servers do not know what the world knows",
+    ),
     fixed("stack", "slipway/stack", "Repository of the images that slugs are built and run on"),
 ];

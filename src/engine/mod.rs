@@ -18,8 +18,9 @@ use futures_util::stream::BoxStream;
 
 pub use fetch::{BaseImages, DEFAULT_STACK, ImageFetcher, registry_login};
 pub use spec::{
-    Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, EngineInfo, Executed, ExitStatus, Image,
-    ImageBuild, Labels, ListeningPort, LogOutput, Purpose, RegistryLogin, Resources, Secrets, Volume, label,
+    BUILD_NETWORK, Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, EngineInfo, Executed,
+    ExitStatus, Image, ImageBuild, Labels, ListeningPort, LogOutput, Purpose, RegistryLogin, Resources, Secrets,
+    Volume, label,
 };
 
 /// What the engine could not do.

@@ -35,6 +35,10 @@ pub mod label {
     pub const BUILD: &str = "io.slipway.build";
 }
 
+/// How the names of networks of builds begin; the id of the build's operation follows. Their addresses are apart from those
+/// of apps.
+pub const BUILD_NETWORK: &str = "slipway-build-";
+
 /// Bounds of a container or build. `None` means no bound.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Resources {

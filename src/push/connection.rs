@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::channel;
 use super::server::Door;
 use crate::model::Username;
+use crate::net::Place;
 
 /// Channels that one connection may have open at a time, as in OpenSSH (`MaxSessions`).
 const MAX_CHANNELS: usize = 10;
@@ -23,6 +24,8 @@ pub(super) struct Peer {
     pub(super) user: OnceLock<Username>,
     /// A second handle of the connection's socket.
     pub(super) socket: TcpStream,
+    /// Lost while no channel is open, the connection ends.
+    pub(super) place: Arc<Place>,
 }
 
 impl Peer {
@@ -55,6 +58,7 @@ impl Connection {
         tracing::debug!(user.name = %user, peer = %self.peer.address, "key proven");
         // Set once only: a connection that has authenticated cannot authenticate again.
         let _ = self.peer.user.set(user);
+        self.peer.place.establish();
         Auth::Accept
     }
 }
@@ -95,7 +99,12 @@ impl Handler for Connection {
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         }
-        self.channels.spawn(async move { channel::serve(&door, &peer, user, channel).await });
+        let (busy, platform) = (peer.place.busy(), door.platform.clone());
+        let served = async move {
+            channel::serve(&door, &peer, user, channel).await;
+            drop(busy);
+        };
+        self.channels.spawn_on(served, &platform);
         reply.accept().await;
         Ok(())
     }

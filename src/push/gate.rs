@@ -84,7 +84,7 @@ impl Gate {
                     let keeper = keeper.clone();
                     keeper.tracker.clone().spawn(async move { keeper.serve(stream).await });
                 }
-                Err(error) => super::server::after_failed_accept("hook socket", &error).await,
+                Err(error) => crate::net::after_failed_accept("hook socket", &error).await,
             }
         }
     }

@@ -17,6 +17,7 @@ mod server;
 mod session;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod transfer;
 mod wire;
 

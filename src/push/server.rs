@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey};
 use russh::server::{RunningSession, run_stream};
-use russh::{MethodKind, MethodSet, Preferred, SshId, cipher};
+use russh::{MethodKind, MethodSet, Preferred, SshId, cipher, kex};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,10 +21,13 @@ use super::gate::{Gate, Keeper};
 use super::install;
 use super::running::{GitPlace, RunningGit};
 use super::session::Sessions;
+use super::threads::Threads;
 use crate::model::{AppName, Username};
+use crate::net::{self, Bounds, Place, Places};
 
-/// Connections at a time; more wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 512;
+/// Connections at a time. Before its key is proven a connection costs a key exchange, so those have bounds of their own, as
+/// OpenSSH's `MaxStartups` and `PerSourceMaxStartups`; instead of the newcomer the idlest is closed.
+const BOUNDS: Bounds = Bounds { total: 512, per_address: 128, starting: 256, starting_per_address: 64 };
 /// How long a client may take to prove a key (OpenSSH's `LoginGraceTime` is 120 s).
 const LOGIN_LIMIT: Duration = Duration::from_secs(30);
 /// How long the platform may take to look up a key or an app.
@@ -35,8 +38,6 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 const END_LIMIT: Duration = Duration::from_secs(5);
 /// Keys that a client may try: agents offer all they hold, and OpenSSH's 6 locks out people with many.
 const MAX_KEYS: usize = 20;
-/// Pause after a failed accept, which is most often a lack of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How pushes are taken.
 #[derive(Debug, Clone)]
@@ -63,6 +64,9 @@ pub(super) struct Door {
     pub(super) stop: CancellationToken,
     pub(super) tracker: TaskTracker,
     pub(super) running: RunningGit,
+    /// Where the platform is called and git is run: connections live on threads of their own, and what they began may
+    /// outlive these.
+    pub(super) platform: Handle,
     backend: Arc<dyn PushBackend>,
 }
 
@@ -95,43 +99,35 @@ pub async fn serve(
         stop: stop.clone(),
         tracker: tracker.clone(),
         running: RunningGit::default(),
+        platform: Handle::current(),
         backend,
     });
+    let threads = Threads::start()?;
     let closed = CancellationToken::new();
     let gate = tracker.spawn(gate.run(keeper, closed.clone()));
     let connections = TaskTracker::new();
-    accept(listener, Arc::new(ssh_config(host_key)), &door, &connections).await;
+    accept(listener, Arc::new(ssh_config(host_key)), &door, &connections, threads.handle()).await;
     connections.close();
     connections.wait().await;
     closed.cancel();
     gate.await.map_err(io::Error::other)
 }
 
-async fn accept(listener: TcpListener, ssh: Arc<russh::server::Config>, door: &Arc<Door>, connections: &TaskTracker) {
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let next = async || {
-        // Before the accept: too many connections wait in the kernel instead of being closed.
-        let permit = permits.clone().acquire_owned().await.map_err(io::Error::other)?;
-        listener.accept().await.map(|(stream, address)| (stream, address, permit))
-    };
+async fn accept(
+    listener: TcpListener,
+    ssh: Arc<russh::server::Config>,
+    door: &Arc<Door>,
+    connections: &TaskTracker,
+    threads: &Handle,
+) {
+    let places = Places::new(BOUNDS);
     loop {
-        let accepted = tokio::select! {
+        let (stream, address, place) = tokio::select! {
             () = door.stop.cancelled() => return,
-            accepted = next() => accepted,
+            accepted = net::accept(&listener, "ssh", &places) => accepted,
         };
-        match accepted {
-            Ok((stream, address, permit)) => {
-                connections.spawn(connect(ssh.clone(), door.clone(), stream, address, permit));
-            }
-            Err(error) => after_failed_accept("ssh", &error).await,
-        }
+        connections.spawn_on(connect(ssh.clone(), door.clone(), stream, address, place), threads);
     }
-}
-
-/// Logs and pauses, so that a lasting lack of file descriptors does not spin.
-pub(super) async fn after_failed_accept(listener: &str, error: &io::Error) {
-    tracing::warn!(listener, %error, "cannot accept a connection");
-    tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 
 async fn connect(
@@ -139,9 +135,9 @@ async fn connect(
     door: Arc<Door>,
     stream: TcpStream,
     address: SocketAddr,
-    _permit: OwnedSemaphorePermit,
+    place: Place,
 ) {
-    if let Err(error) = converse(ssh, door, stream, address).await {
+    if let Err(error) = converse(ssh, door, stream, address, Arc::new(place)).await {
         // Port scanners, wrong keys, clients that hang up: nothing an operator needs to act on.
         tracing::debug!(peer = %address, %error, "ssh connection ended");
     }
@@ -153,10 +149,12 @@ async fn converse(
     door: Arc<Door>,
     stream: TcpStream,
     address: SocketAddr,
+    place: Arc<Place>,
 ) -> Result<(), russh::Error> {
     stream.set_nodelay(true)?;
+    // It was accepted on other threads, whose reactor it leaves here.
     let stream = stream.into_std()?;
-    let peer = Arc::new(Peer { address, user: OnceLock::new(), socket: stream.try_clone()? });
+    let peer = Arc::new(Peer { address, user: OnceLock::new(), socket: stream.try_clone()?, place });
     let stream = TcpStream::from_std(stream)?;
     let channels = TaskTracker::new();
     let handler = Connection { door: door.clone(), peer: peer.clone(), channels: channels.clone() };
@@ -164,6 +162,7 @@ async fn converse(
     let session = tokio::time::timeout_at(login, run_stream(ssh, stream, handler));
     let mut session = tokio::select! {
         () = door.stop.cancelled() => return Ok(()),
+        () = peer.place.evicted() => return Err(russh::Error::Disconnect),
         session = session => session.map_err(|_| russh::Error::ConnectionTimeout)??,
     };
     let ended = follow(&mut session, &door, &peer, &channels, login).await;
@@ -201,6 +200,7 @@ async fn follow(
     tokio::select! {
         ended = &mut *session => return Some(ended),
         () = late => {}
+        () = peer.place.evicted() => {}
         // No disconnect message: read along with the end of a channel, it would hide a push's success from its client.
         () = stopped => return tokio::time::timeout(LEAVE_LIMIT, session).await.ok(),
     }
@@ -210,7 +210,10 @@ async fn follow(
 impl Door {
     /// Whose key this is, as the platform says within its limit; failures are logged and nobody's.
     pub(super) async fn user_for_key(&self, fingerprint: &str) -> Option<Username> {
-        match tokio::time::timeout(LOOKUP_LIMIT, self.backend.user_for_key(fingerprint)).await {
+        let (backend, fingerprint) = (Arc::clone(&self.backend), fingerprint.to_owned());
+        let found = async move { backend.user_for_key(&fingerprint).await };
+        let found = self.tracker.spawn_on(tokio::time::timeout(LOOKUP_LIMIT, found), &self.platform);
+        match found.await.ok()? {
             Ok(Ok(user)) => user,
             Ok(Err(error)) => {
                 tracing::error!(error, "cannot look up an ssh key");
@@ -257,10 +260,26 @@ fn ssh_config(host_key: PrivateKey) -> russh::server::Config {
         keepalive_interval: Some(Duration::from_secs(15)),
         keepalive_max: 3,
         nodelay: true,
-        preferred: Preferred { key: Cow::Borrowed(&KEYS), cipher: Cow::Borrowed(ciphers()), ..Preferred::DEFAULT },
+        preferred: Preferred {
+            kex: Cow::Borrowed(&KEY_EXCHANGES),
+            key: Cow::Borrowed(&KEYS),
+            cipher: Cow::Borrowed(ciphers()),
+            ..Preferred::DEFAULT
+        },
         ..Default::default()
     }
 }
+
+/// How keys are exchanged, at first and again later. NIST's curve is for clients of before 2014. No finite field: there a
+/// client that computes nothing makes the server compute for up to a second.
+const KEY_EXCHANGES: [kex::Name; 6] = [
+    kex::MLKEM768X25519_SHA256,
+    kex::CURVE25519,
+    kex::CURVE25519_PRE_RFC_8731,
+    kex::ECDH_SHA2_NISTP256,
+    kex::EXTENSION_SUPPORT_AS_SERVER,
+    kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
+];
 
 /// Signatures that are taken and announced: everything in use but RSA with SHA-1.
 const KEYS: [Algorithm; 6] = [

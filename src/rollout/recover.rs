@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::health::Contract;
 use super::probe::Subject;
 use super::{RolloutError, Rollouts, Target, spec};
-use crate::engine::{ContainerState, EngineError, Purpose, label};
+use crate::engine::{BUILD_NETWORK, ContainerState, EngineError, Purpose, label};
 use crate::model::{App, AppId, Check, CheckKind, Instance, InstanceId, InstanceState, Question};
 use crate::store::{StoreError, apps, builds, configs, domains, group_instances, instances, operations, releases};
 
@@ -122,7 +122,7 @@ impl Rollouts {
     }
 
     /// Removes containers of ours that nothing accounts for: instances that the database does not know, work of operations
-    /// that are over, one-offs of an earlier life, and networks of apps that are gone.
+    /// that are over, one-offs of an earlier life, and networks of apps that are gone and of builds that are over.
     ///
     /// # Errors
     /// When the engine or the database fails; what was removed stays removed.
@@ -151,16 +151,20 @@ impl Rollouts {
             }
         }
         self.sweep_one_offs().await?;
-        self.sweep_networks(networks).await
+        self.sweep_networks(networks, &live).await
     }
 
-    async fn sweep_networks(&self, networks: Vec<String>) -> Result<(), RolloutError> {
+    async fn sweep_networks(&self, networks: Vec<String>, live: &HashSet<String>) -> Result<(), RolloutError> {
         let apps = apps::list(self.0.store.pool(), None, crate::store::Page::ALL).await?;
         let wanted: HashSet<String> = apps.iter().map(|app| super::app_network(app.id)).collect();
-        for network in networks.into_iter().filter(|name| name.starts_with("slipway-") && !wanted.contains(name)) {
+        let is_in_use = |name: &String| match name.strip_prefix(BUILD_NETWORK) {
+            Some(operation) => live.contains(operation),
+            None => wanted.contains(name),
+        };
+        for network in networks.into_iter().filter(|name| name.starts_with("slipway-") && !is_in_use(name)) {
             let removed: Result<(), EngineError> = self.0.engine.remove_network(&network).await;
             if let Err(error) = removed {
-                tracing::warn!(network, %error, "cannot remove a network of an app that is gone");
+                tracing::warn!(network, %error, "cannot remove a network that nothing uses any more");
             }
         }
         Ok(())

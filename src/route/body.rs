@@ -15,6 +15,7 @@ use super::passage::Passage;
 use super::pool::Connection;
 use super::respond::error;
 use super::upload::UploadState;
+use crate::net::Busy;
 
 /// What a body of the platform service may fail with.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -112,7 +113,7 @@ pub(crate) enum RouteBody {
     /// One of Slipway's own answers.
     Text(Full<Bytes>),
     /// From the platform service.
-    Platform(BoxBody),
+    Platform(BoxBody, #[expect(dead_code, reason = "held until the body has gone")] Busy),
     /// From an app.
     Download(Download),
 }
@@ -131,7 +132,7 @@ impl Body for RouteBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
         match self.get_mut() {
             Self::Text(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            Self::Platform(body) => Pin::new(body).poll_frame(cx),
+            Self::Platform(body, _) => Pin::new(body).poll_frame(cx),
             Self::Download(body) => Pin::new(body).poll_frame(cx),
         }
     }
@@ -139,7 +140,7 @@ impl Body for RouteBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Text(body) => body.is_end_stream(),
-            Self::Platform(body) => body.is_end_stream(),
+            Self::Platform(body, _) => body.is_end_stream(),
             Self::Download(body) => body.is_end_stream(),
         }
     }
@@ -147,7 +148,7 @@ impl Body for RouteBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Text(body) => body.size_hint(),
-            Self::Platform(body) => body.size_hint(),
+            Self::Platform(body, _) => body.size_hint(),
             Self::Download(body) => body.size_hint(),
         }
     }

@@ -56,6 +56,16 @@ impl Certificates {
         self.shown.store(Arc::new(shown));
     }
 
+    /// Whether there is one for `name` at a moment that an authority has issued, which comes with that authority's own: one
+    /// that somebody signed for themselves does not.
+    pub(crate) fn has_issued(&self, name: &str, now: Timestamp) -> bool {
+        let shown = self.shown.load();
+        let wildcard = || shown.wildcards.get(name.split_once('.')?.1);
+        let found = shown.exact.get(name).or_else(wildcard).map(Vec::as_slice).unwrap_or_default();
+        let valid = found.iter().find(|certificate| certificate.expires_at > now);
+        valid.is_some_and(|certificate| certificate.key.cert.len() > 1)
+    }
+
     /// What a client that asks for `name` sees at a moment: the first that has not expired, rather an expired one than
     /// none of that name, and the server's own for a name without any.
     pub(crate) fn find(&self, name: &str, now: Timestamp) -> Arc<CertifiedKey> {

@@ -19,7 +19,8 @@ pub struct RouterConfig {
     pub pool_idle_timeout: Duration,
     /// Idle connections kept for each upstream. 512.
     pub pool_size: usize,
-    /// Client connections open at once on one listener; more wait in the kernel's queue. 16384.
+    /// Client connections open at once on one listener, a quarter of them of one address. When there are as many, the idlest
+    /// is closed for the next; while all are at work, more wait in the kernel's queue. 16384.
     pub max_connections: usize,
     /// Where clients reach HTTPS; redirects name it. 443.
     pub https_port: u16,

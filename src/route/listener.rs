@@ -17,24 +17,23 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::challenges::TLS_PROTOCOL;
 use super::config::RouterConfig;
 use super::headers::Origin;
 use super::observe::Observer;
-use super::proxy::{self, PlatformService, Router, Visitor};
+use super::platform::PlatformService;
+use super::proxy::{self, Router, Visitor};
 use super::stall::Patient;
 use super::table::Table;
-
-/// How long the accept loop rests when the machine is out of file descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+use crate::net::{self, Bounds, Place, Places};
 
 /// How long connections get to notice that their time is over.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
@@ -174,37 +173,44 @@ struct Acceptor {
 
 impl Acceptor {
     async fn accept(&self, listener: &TcpListener) -> Infallible {
-        let permits = Arc::new(Semaphore::new(self.router.config.max_connections));
+        let places = Places::new(Bounds::of(self.router.config.max_connections));
+        let name = if self.tls.is_some() { "https" } else { "http" };
         loop {
-            // Before the accept: who finds no room waits in the kernel's queue and is not half served.
-            let permit = Arc::clone(&permits).acquire_owned().await.expect("the semaphore is never closed");
-            match listener.accept().await {
-                Ok((stream, peer)) => {
-                    let serve = self.connection(stream, peer);
-                    self.router.tasks.spawn(async move {
-                        let _permit = permit;
-                        serve.await;
-                    });
-                }
-                Err(error) => {
-                    info!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+            let (stream, peer, place) = net::accept(listener, name, &places).await;
+            // Without TLS there is no handshake.
+            if self.tls.is_none() {
+                place.establish();
             }
+            let place = Arc::new(place);
+            let serve = self.connection(stream, peer, Arc::clone(&place));
+            self.router.tasks.spawn(async move {
+                tokio::select! {
+                    () = serve => {}
+                    () = place.evicted() => debug!(client = %peer, "others needed a connection's place"),
+                }
+            });
         }
     }
 
     /// One client's connection, to its end.
-    fn connection(&self, stream: TcpStream, peer: SocketAddr) -> impl Future<Output = ()> + Send + 'static {
+    fn connection(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        place: Arc<Place>,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let (router, builder, stage) = (Arc::clone(&self.router), Arc::clone(&self.builder), Arc::clone(&self.stage));
         let tls = self.tls.clone();
         async move {
             let Ok(origin) = origin(&stream, peer, tls.is_some()) else { return };
             let stream = Patient::new(stream, router.config.stall_timeout);
             let served = match tls {
-                None => serve_requests(stream, origin, router, &builder, &stage).await,
+                None => serve_requests(stream, origin, place, router, &builder, &stage).await,
                 Some(tls) => match shake_hands(&tls, stream, &router).await {
-                    Ok(stream) => serve_requests(stream, origin, router, &builder, &stage).await,
+                    Ok(stream) => {
+                        place.establish();
+                        serve_requests(stream, origin, place, router, &builder, &stage).await
+                    }
                     Err(error) => Err(error.into()),
                 },
             };
@@ -239,11 +245,12 @@ fn origin(stream: &TcpStream, peer: SocketAddr, is_tls: bool) -> io::Result<Orig
 async fn serve_requests(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     origin: Origin,
+    place: Arc<Place>,
     router: Arc<Router>,
     builder: &auto::Builder<TrackedExecutor>,
     stage: &Stage,
 ) -> Result<(), super::BoxError> {
-    let visitor = Arc::new(Visitor { router, origin });
+    let visitor = Arc::new(Visitor { router, origin, place });
     let service = service_fn(move |request| {
         let answer = proxy::answer(Arc::clone(&visitor), request);
         async move { Ok::<_, Infallible>(answer.await) }

@@ -17,6 +17,7 @@ use super::respond::error;
 use super::sticky::{self, Token};
 use super::upload::UploadProgress;
 use super::upstream::{Claim, UpgradedClaim, Upstream};
+use crate::net::Busy;
 
 /// What is told of a request whose client went away before it was told anything; nginx's number for it.
 const CLIENT_GONE: u16 = 499;
@@ -30,6 +31,8 @@ static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 /// claimed. So whatever ends a request, a client that hangs up included, ends it once and in full.
 pub(crate) struct Passage {
     pub(crate) visitor: Arc<Visitor>,
+    /// The client's connection keeps its place as long as this.
+    _busy: Busy,
     app: Option<Arc<RoutedApp>>,
     hold: Hold,
     started: Instant,
@@ -75,6 +78,7 @@ impl Passage {
     /// A request has come.
     pub(crate) fn begin<B>(visitor: Arc<Visitor>, request: &Request<B>) -> Box<Self> {
         Box::new(Self {
+            _busy: visitor.place.busy(),
             visitor,
             app: None,
             hold: Hold::Nothing,

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
-use futures_util::future::BoxFuture;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body;
@@ -17,12 +16,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use super::body::{BoxBody, Download, RouteBody};
+use super::body::{Download, RouteBody};
 use super::config::RouterConfig;
 use super::headers::{self, Origin, X_REQUEST_ID};
 use super::host;
 use super::observe::Observer;
 use super::passage::Passage;
+use super::platform::{self, PlatformService};
 use super::pool::{ConnectError, Connection};
 use super::refuse;
 use super::respond::Refusal;
@@ -32,9 +32,7 @@ use super::upgrade::{self, Switching};
 use super::upload::{Upload, UploadState};
 use super::upstream::Upstream;
 use crate::model::InstanceId;
-
-/// What answers requests for the platform's own host (`slipway.DOMAIN`): the API.
-pub type PlatformService = Arc<dyn Fn(Request<Incoming>) -> BoxFuture<'static, Response<BoxBody>> + Send + Sync>;
+use crate::net::Place;
 
 /// How many different upstreams one request is offered to. More than a few that refuse at once is an outage, and each
 /// may cost the connect timeout.
@@ -62,6 +60,7 @@ pub(crate) struct Router {
 pub(crate) struct Visitor {
     pub(crate) router: Arc<Router>,
     pub(crate) origin: Origin,
+    pub(crate) place: Arc<Place>,
 }
 
 /// A request that is being offered; empty from the moment it may have reached an upstream.
@@ -130,8 +129,7 @@ async fn route(passage: &mut Passage, mut request: Request<Incoming>, id: &Heade
         Found::App(app, claim) => (app, claim),
         Found::Platform => {
             passage.is_platforms();
-            passage.visitor.origin.stamp(request.headers_mut());
-            return Ok(Routed::Own((passage.visitor.router.platform)(request).await.map(RouteBody::Platform)));
+            return Ok(Routed::Own(platform::answer(&passage.visitor, request).await));
         }
     };
     let has_room = passage.enter(app, &request, id);

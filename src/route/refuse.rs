@@ -80,7 +80,7 @@ impl Accept {
 
 /// The way to the same address by HTTPS. GET and HEAD are sent there as browsers expect; others have to keep their method
 /// and body, which only 308 says (RFC 9110 §15.4.9).
-fn to_https<B>(request: &Request<B>, origin: &Origin, https_port: u16) -> Response<RouteBody> {
+pub(crate) fn to_https<B>(request: &Request<B>, origin: &Origin, https_port: u16) -> Response<RouteBody> {
     let mut response = Response::new(RouteBody::text(Bytes::new()));
     *response.status_mut() = match *request.method() {
         Method::GET | Method::HEAD => StatusCode::MOVED_PERMANENTLY,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::life::Stops;
@@ -14,6 +15,7 @@ use crate::engine::docker::Docker;
 use crate::engine::{Engine, EngineError, ImageFetcher};
 use crate::git::Repositories;
 use crate::logs::{Collector, DrainSettings, LogDrains, LogLimits, LogStore};
+use crate::net::Blocks;
 use crate::platform::{
     AcmeSettings, AutomaticCertificates, Callers, CleanupDue, OwnedOperations, Parts, Platform, PlatformSettings,
     RoutedSettings, RunningBuilds, ServedCertificates, Throttle,
@@ -25,6 +27,8 @@ use crate::store::Store;
 /// How long a start waits for an engine that does not answer, and between two looks.
 const ENGINE_WAIT: Duration = Duration::from_secs(60);
 const ENGINE_LOOK: Duration = Duration::from_millis(500);
+/// Between two looks at where builds have their addresses.
+const ADDRESSES_PERIOD: Duration = Duration::from_secs(60);
 /// Largest slug, compressed.
 const SLUG_BYTES: u64 = 500 << 20;
 /// How long an instance without a port must stay up to count as healthy.
@@ -42,6 +46,8 @@ pub(super) struct Ingress {
     pub table: Table,
     pub certificates: Certificates,
     pub logs: LogStore,
+    /// Where builds have their addresses, to whom no API is open.
+    pub builds: Blocks,
 }
 
 /// Connects to the engine. When a machine starts, Slipway may well be faster than it, so it is waited for.
@@ -61,7 +67,21 @@ async fn connect(host: &str) -> Result<Docker> {
     }
 }
 
-/// The platform over all its parts; nothing runs yet.
+/// An engine that is started again may have its default network elsewhere.
+async fn follow_build_addresses(docker: Arc<Docker>, builds: Blocks, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(ADDRESSES_PERIOD) => {}
+        }
+        // While it does not answer, nothing is built either.
+        if let Ok(found) = docker.build_addresses().await {
+            builds.replace(found);
+        }
+    }
+}
+
+/// The platform over all its parts; nothing runs yet but what follows the engine.
 pub(super) async fn compose(
     config: &Config,
     store: &Store,
@@ -70,9 +90,12 @@ pub(super) async fn compose(
     stops: &Stops,
     tracker: &TaskTracker,
 ) -> Result<Platform> {
-    let Ingress { table, certificates, logs } = ingress;
+    let Ingress { table, certificates, logs, builds } = ingress;
     let server_id = server_id(store).await?;
-    let engine: Arc<dyn Engine> = Arc::new(connect(&config.docker_host).await?);
+    let docker = Arc::new(connect(&config.docker_host).await?);
+    builds.replace(docker.build_addresses().await.context("asking the engine where builds have their addresses")?);
+    tracker.spawn(follow_build_addresses(Arc::clone(&docker), builds.clone(), stops.doors.clone()));
+    let engine: Arc<dyn Engine> = docker;
     let data = &config.data_dir;
     let collector = Collector::new(engine.clone(), logs.clone(), TaskTracker::new(), stops.background.clone());
     let to = DrainSettings { allows_own_addresses: config.fetch_from_self, ..DrainSettings::default() };
@@ -170,7 +193,7 @@ fn own_ports(config: &Config) -> Vec<u16> {
 }
 
 fn acme_settings(acme: Acme) -> AcmeSettings {
-    AcmeSettings { directory: acme.directory, email: acme.email, challenge: acme.challenge }
+    AcmeSettings { directory: acme.directory, email: acme.email, challenge: acme.challenge, looks_up: acme.looks_up }
 }
 
 fn build_settings(config: &Config, store: &Store) -> Result<BuildSettings> {

@@ -15,6 +15,7 @@ use super::takeover::{Door, Predecessor, Sockets, Successor};
 use super::{Signals, open_store, own_data_dir, ready};
 use crate::config::Config;
 use crate::logs::LogStore;
+use crate::net::Blocks;
 use crate::platform::Platform;
 use crate::platform::users::new_setup_token;
 use crate::route::{RouterConfig, Table};
@@ -109,6 +110,7 @@ impl Life {
             certificates: listeners::own_certificate(config, &store, &table)?,
             table,
             logs: LogStore::new(config.data_dir.join("logs"), log_limits(config)),
+            builds: Blocks::default(),
         };
         let platform = compose(config, &store, listeners.url_suffix(), &ingress, &stops, &tracker).await?;
         platform.recover().await.context("picking up what an earlier run left")?;

@@ -19,9 +19,10 @@ use super::push_backend::Backend;
 use super::ready::Ready;
 use super::takeover::Sockets;
 use crate::config::Config;
+use crate::net::Blocks;
 use crate::platform::Platform;
 use crate::push::{self, PushConfig};
-use crate::route::{self, BoxError, Certificates, Observer, PlatformService, Table, tls};
+use crate::route::{self, Answer, BoxError, Certificates, Observer, PlatformService, Table, tls};
 use crate::store::Store;
 
 /// Bound, not yet served.
@@ -98,7 +99,8 @@ impl Listeners {
         let mut routing = Tasks::new();
         let api = crate::api::router(platform.clone());
         let router_config = router_config(config, self.https.local_addr()?.port());
-        let tls = tls::server_config(ingress.certificates);
+        let tls = tls::server_config(ingress.certificates.clone());
+        let service = platform_service(api, ingress.builds.clone(), ingress.certificates);
         let (access, writing) = AccessLog::new(ingress.logs);
         let no_more_lines = stops.lines.clone();
         routing.spawn(async move {
@@ -110,7 +112,7 @@ impl Listeners {
         for (listener, tls) in [(self.http, None), (self.https, Some(tls))] {
             let (table, observer) = (ingress.table.clone(), Arc::clone(&observer));
             let (bounds, stop) = (Arc::clone(&router_config), stops.ingress.clone());
-            let service = platform_service(api.clone());
+            let service = service.clone();
             routing.spawn(async move {
                 route::serve(listener, tls, table, bounds, service, observer, stop).await;
                 Ok(())
@@ -119,7 +121,7 @@ impl Listeners {
         serving.spawn(serve_ssh(config, store, platform, self.ssh, stops, tracker)?);
         let (stop, local) = (stops.doors.clone(), crate::api::local_router(platform.clone()));
         serving.spawn(async move {
-            crate::api::serve(self.api, local, crate::api::HEAD_TIMEOUT, stop).await;
+            crate::api::serve(self.api, local, ingress.builds, crate::api::HEAD_TIMEOUT, stop).await;
             Ok(())
         });
         Ok(routing)
@@ -169,12 +171,13 @@ pub fn own_certificate(config: &Config, store: &Store, table: &Table) -> Result<
 }
 
 /// The API under the router's own host name.
-fn platform_service(api: Router) -> PlatformService {
-    Arc::new(move |request| {
+fn platform_service(api: Router, closed_to: Blocks, certificates: Certificates) -> PlatformService {
+    let answer: Answer = Arc::new(move |request| {
         let api = api.clone();
         Box::pin(async move {
             let Ok(response) = api.oneshot(request.map(Body::new)).await;
             response.map(|body| body.map_err(BoxError::from).boxed_unsync())
         })
-    })
+    });
+    PlatformService { answer, closed_to, certificates }
 }

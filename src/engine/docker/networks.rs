@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::Ipv4Addr;
 
 use bollard::errors::Error;
 use bollard::models::{Ipam, IpamConfig, Network, NetworkCreateRequest, NetworkDisconnectRequest, VolumeCreateRequest};
@@ -12,40 +11,26 @@ use bollard::query_parameters::{
 
 use super::act::Act;
 use super::{CALL_LIMIT, Docker, label_filter, unless_gone};
-use crate::engine::{EngineError, Labels, Volume};
+use crate::engine::{BUILD_NETWORK, EngineError, Labels, Volume};
+use crate::net::Block;
 
-/// The engine's own address pools are used up after some thirty networks; this block holds [`NETWORKS`] of ours, each a
-/// /24. Few home and office networks lie here, and what is in use on this machine is stepped over.
-const POOL: u32 = u32::from_be_bytes([10, 208, 0, 0]);
-
-/// Networks in the pool, 10.208.0.0/12.
-const NETWORKS: u32 = 1 << 12;
-
-/// A block of addresses: first one and length of the prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Block {
-    start: u32,
+/// Where our networks lie.
+struct Pool {
+    block: Block,
+    /// Length of the prefix of each network.
     prefix: u32,
 }
 
-impl Block {
-    fn overlaps(self, other: Self) -> bool {
-        let mask = u32::MAX.checked_shl(32 - self.prefix.min(other.prefix)).unwrap_or(0);
-        self.start & mask == other.start & mask
-    }
+/// Those of apps. The engine's own address pools are used up after some thirty networks; this one holds 4096. Few home and
+/// office networks lie here, and what is in use on this machine is stepped over.
+const APPS: Pool = Pool { block: Block { start: u32::from_be_bytes([10, 208, 0, 0]), prefix: 12 }, prefix: 24 };
 
-    fn parse(cidr: &str) -> Option<Self> {
-        let (address, prefix) = cidr.split_once('/')?;
-        let block = Self { start: address.parse::<Ipv4Addr>().ok()?.into(), prefix: prefix.parse().ok()? };
-        (block.prefix <= 32).then_some(block)
-    }
-}
+/// Those of builds, 4096 that hold one container each: neither apps nor builds take the others' addresses, and an address
+/// tells whether a build has it. `scripts/firewall` names both.
+const BUILDS: Pool = Pool { block: Block { start: u32::from_be_bytes([10, 224, 0, 0]), prefix: 16 }, prefix: 28 };
 
-impl std::fmt::Display for Block {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", Ipv4Addr::from(self.start), self.prefix)
-    }
-}
+/// The engine's default network, which its own builder uses.
+const DEFAULT_NETWORK: &str = "bridge";
 
 impl Docker {
     /// A bridge of its own. Engine 20.10 takes its rules against traffic between bridges away for some ten milliseconds
@@ -63,7 +48,8 @@ impl Docker {
             let routes = tokio::fs::read_to_string("/proc/net/route").await.unwrap_or_default();
             taken.extend(routed(&routes));
         }
-        for subnet in candidates(name, &taken) {
+        let pool = if name.starts_with(BUILD_NETWORK) { &BUILDS } else { &APPS };
+        for subnet in pool.candidates(name, &taken) {
             let request = network_request(name, labels, subnet);
             match act.raw_within(CALL_LIMIT, self.client.create_network(request)).await? {
                 Ok(_) => return Ok(()),
@@ -76,7 +62,24 @@ impl Docker {
                 Err(error) => return Err(act.failed(error)),
             }
         }
-        Err(act.refused("every network of 10.208.0.0/12 is in use; remove some with `docker network prune`"))
+        let why = format!("every network of {} is in use; remove some with `docker network prune`", pool.block);
+        Err(act.refused(why))
+    }
+
+    /// Where builds have their addresses: our networks of builds, and the default network, in which the engine's own builder
+    /// runs the steps of Dockerfiles.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn build_addresses(&self) -> Result<Vec<Block>, EngineError> {
+        let act = Act::on("looking up", "network", DEFAULT_NETWORK);
+        let inspection = self.client.inspect_network(DEFAULT_NETWORK, None::<InspectNetworkOptions>);
+        let default = match act.within(CALL_LIMIT, inspection).await {
+            // An engine may have none.
+            Err(EngineError::NotFound { .. }) => Vec::new(),
+            network => configs(network?.ipam),
+        };
+        Ok(default.into_iter().chain([BUILDS.block]).collect())
     }
 
     async fn all_networks(&self, filters: &HashMap<String, Vec<String>>) -> Result<Vec<Network>, EngineError> {
@@ -155,7 +158,11 @@ fn network_request(name: &str, labels: &Labels, subnet: Block) -> NetworkCreateR
 }
 
 fn subnets(network: Network) -> Vec<Block> {
-    let configs = network.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+    configs(network.ipam)
+}
+
+fn configs(ipam: Option<Ipam>) -> Vec<Block> {
+    let configs = ipam.and_then(|ipam| ipam.config).unwrap_or_default();
     configs.iter().filter_map(|config| Block::parse(config.subnet.as_deref()?)).collect()
 }
 
@@ -171,14 +178,17 @@ fn routed(table: &str) -> Vec<Block> {
     table.lines().skip(1).filter_map(block).collect()
 }
 
-/// Free networks of the pool. Each name begins elsewhere, so that two of them rarely want the same one at once.
-fn candidates(name: &str, taken: &[Block]) -> impl Iterator<Item = Block> {
-    let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    let first = (hasher.finish() % u64::from(NETWORKS)) as u32;
-    (0..NETWORKS)
-        .map(move |step| Block { start: POOL + ((first + step) % NETWORKS) * 256, prefix: 24 })
-        .filter(|block| !taken.iter().any(|other| other.overlaps(*block)))
+impl Pool {
+    /// Free networks. Each name begins elsewhere, so that two of them rarely want the same one at once.
+    fn candidates(&self, name: &str, taken: &[Block]) -> impl Iterator<Item = Block> {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        let (start, prefix, count) = (self.block.start, self.prefix, 1 << (self.prefix - self.block.prefix));
+        let first = (hasher.finish() % u64::from(count)) as u32;
+        (0..count)
+            .map(move |step| Block { start: start + ((first + step) % count) * (1 << (32 - prefix)), prefix })
+            .filter(|block| !taken.iter().any(|other| other.overlaps(*block)))
+    }
 }
 
 #[cfg(test)]
@@ -190,23 +200,17 @@ mod tests {
     }
 
     #[test]
-    fn blocks_overlap_when_one_holds_the_other() {
-        assert!(block("10.208.0.0/12").overlaps(block("10.210.3.0/24")));
-        assert!(block("10.210.3.0/24").overlaps(block("10.0.0.0/8")));
-        assert!(block("0.0.0.0/0").overlaps(block("10.210.3.0/24")));
-        assert!(!block("10.210.3.0/24").overlaps(block("10.210.4.0/24")));
-        assert_eq!(Block::parse("fd00::/64"), None);
-        assert_eq!(Block::parse("10.0.0.0/33"), None);
-    }
-
-    #[test]
-    fn candidates_stay_in_the_pool_and_step_over_what_is_taken() {
-        let free = candidates("blog", &[]).collect::<Vec<_>>();
+    fn candidates_stay_in_their_pool_and_step_over_what_is_taken() {
+        let free = APPS.candidates("blog", &[]).collect::<Vec<_>>();
         assert_eq!(free.len(), 4096);
         assert!(free.iter().all(|candidate| block("10.208.0.0/12").overlaps(*candidate)));
-        let left = candidates("blog", &[free[0], block("10.208.0.0/13")]).collect::<Vec<_>>();
+        let left = APPS.candidates("blog", &[free[0], block("10.208.0.0/13")]).collect::<Vec<_>>();
         assert!(left.len() >= 2047 && !left.contains(&free[0]));
         assert!(left.iter().all(|candidate| block("10.216.0.0/13").overlaps(*candidate)));
+        let builds = BUILDS.candidates("blog", &[block("10.224.1.0/24")]).collect::<Vec<_>>();
+        assert_eq!(builds.len(), 4096 - 16);
+        assert!(builds.iter().all(|candidate| candidate.prefix == 28 && BUILDS.block.overlaps(*candidate)));
+        assert!(!BUILDS.block.overlaps(APPS.block));
     }
 
     #[cfg(target_endian = "little")]

@@ -3,6 +3,7 @@
 
 mod client;
 mod order;
+mod owners;
 mod schedule;
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,16 +13,17 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use instant_acme::Account;
 use tokio::sync::{Mutex, Notify};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::super::{AppHandle, Error, Listing, Platform};
 use super::pem;
-use crate::model::{AppId, AutomaticCertificate, CertificateName, ChallengeChoice, Timestamp};
+use crate::model::{AppId, AutomaticCertificate, CertificateName, ChallengeChoice, Timestamp, UserId};
 use crate::route::{Challenges, Servable, Shown};
 use crate::store::certificates::Material;
 use crate::store::{Page, StoreError, apps, automatic_certificates, domains};
 use client::Wait;
 use order::{AcmeError, Issued};
+use owners::Owners;
 
 /// Names that are asked for at the same time.
 const AT_ONCE: usize = 4;
@@ -32,6 +34,8 @@ const FIRST_REST: Duration = Duration::from_secs(30);
 const LONGEST_REST: Duration = Duration::from_secs(3600);
 /// An upload covers a name until so long before its end; then one is asked for, to be there in time.
 const UPLOAD_MARGIN: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long this machine's name servers may take.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(10);
 /// What begins the lines in the logs of apps.
 const COMPONENT: &str = "certificates";
 
@@ -44,6 +48,8 @@ pub struct AcmeSettings {
     pub email: String,
     /// How it is shown that a name leads here.
     pub challenge: ChallengeChoice,
+    /// Whether a new name is looked up before it is asked for: one that leads nowhere only uses up what the authority allows.
+    pub looks_up: bool,
 }
 
 /// What is known of automatic certificates in this process.
@@ -57,6 +63,8 @@ pub struct AutomaticCertificates {
     account: Mutex<Option<Account>>,
     /// How long the authority wants to be left alone.
     wait: Wait,
+    /// Who had what asked for.
+    owners: Owners,
     /// What was read from the database.
     loaded: Mutex<HashMap<CertificateName, Loaded>>,
 }
@@ -73,7 +81,7 @@ impl AutomaticCertificates {
     /// Asks as `settings` say, if there are any; answers the authority by `challenges`.
     pub fn new(settings: Option<AcmeSettings>, challenges: Challenges) -> Self {
         let (due, account, wait, loaded) = (Notify::new(), Mutex::default(), Wait::default(), Mutex::default());
-        Self { settings, challenges, due, account, wait, loaded }
+        Self { settings, challenges, due, account, wait, owners: Owners::default(), loaded }
     }
 }
 
@@ -122,7 +130,7 @@ impl Platform {
     ) -> Result<Listing<AutomaticCertificate>, Error> {
         let wanted = self.host_names().await?;
         let known = automatic_certificates::all(self.0.store.pool()).await?;
-        let is_apps = |name: &CertificateName| wanted.get(name) == Some(&Some(handle.app().id));
+        let is_apps = |name: &CertificateName| wanted.get(name).is_some_and(|of| of.app() == Some(handle.app().id));
         let mut found: Vec<_> = known.into_iter().filter(|known| is_apps(&known.name)).collect();
         found.sort_by(|a, b| a.name.cmp(&b.name));
         let total = i64::try_from(found.len()).unwrap_or(i64::MAX);
@@ -147,45 +155,81 @@ impl Platform {
         for gone in known.values().filter(|known| !wanted.contains_key(&known.name) && !known.is_valid(now)) {
             automatic_certificates::forget(pool, &gone.name).await?;
         }
-        let due: Vec<_> = wanted
+        let mut due: Vec<_> = wanted
             .into_iter()
             .filter(|(name, _)| known.get(name).is_none_or(|known| known.next_try_at <= now))
-            .map(|(name, app)| Due { failures: known.get(&name).map_or(0, |known| known.failures), name, app })
+            .map(|(name, of)| {
+                let known = known.get(&name);
+                let is_new = known.is_none_or(|known| known.expires_at.is_none());
+                Due { failures: known.map_or(0, |known| known.failures), is_new, name, of }
+            })
             .collect();
+        // What is served is kept before anything else is asked for, and of that the platform's own name.
+        due.sort_by_key(|due| (due.is_new, matches!(due.of, Of::App(..))));
         if due.is_empty() {
             return Ok(());
         }
-        let account = self.acme_account(settings).await?;
-        let tries: Vec<_> = due.iter().map(|due| self.try_name(settings, &account, due)).collect();
+        let account = &self.acme_account(settings).await?;
+        let tries: Vec<_> =
+            due.iter().map(|due| async move { (due.new_of(), self.try_name(settings, account, due).await) }).collect();
         let mut tries = stream::iter(tries).buffer_unordered(AT_ONCE);
-        // The first error that is about all names ends the pass; tries under way are dropped and stay due.
-        while let Some(tried) = tries.next().await {
-            tried?;
+        // An error that is about all names ends the pass; tries under way are dropped and stay due. That the authority was
+        // asked too often may be about the names of one owner, who rests from then on, until it says so to another.
+        let mut limited = None;
+        while let Some((owner, tried)) = tries.next().await {
+            match tried {
+                Err(error)
+                    if error.is_rate_limit() && owner.is_some() && limited.is_none_or(|of| Some(of) == owner) =>
+                {
+                    limited = owner;
+                }
+                tried => tried?,
+            }
         }
         Ok(())
     }
 
     /// Asks for one name and writes down what came of it.
     async fn try_name(&self, settings: &AcmeSettings, account: &Account, due: &Due) -> Result<(), AcmeError> {
+        let owners = &self.0.automatic.owners;
+        if due.is_new && settings.looks_up && !leads_somewhere(&due.name).await {
+            return self.put_off(due, "the name leads nowhere: no name server knows an address of it", None).await;
+        }
+        // Whoever has had their share stays due.
+        if due.new_of().is_some_and(|owner| !owners.take_turn(owner, Timestamp::now())) {
+            return Ok(());
+        }
         let (challenges, kind) = (&self.0.automatic.challenges, order::way(settings.challenge, due.failures));
         match order::obtain(account, challenges, &due.name, kind).await {
             Ok(issued) => {
                 let end = self.keep(&due.name, issued).await?;
                 self.tell_router(None).await;
+                if let Some(owner) = due.new_of() {
+                    owners.succeeded(owner);
+                }
                 self.note(due, &format!("the certificate for {} is here, valid until {end}", due.name));
                 Ok(())
             }
             Err(error) => {
                 let asked = self.0.automatic.wait.left().filter(|_| error.is_about_all());
-                let next = after(Timestamp::now(), schedule::after_failure(due.failures + 1, asked));
-                automatic_certificates::failed(self.0.store.pool(), &due.name, &error.to_string(), next).await?;
-                self.note(due, &format!("no certificate for {} yet: {error}; trying again at {next}", due.name));
+                if let Some(owner) = due.new_of() {
+                    owners.failed(owner, error.is_rate_limit(), Timestamp::now());
+                }
+                self.put_off(due, &error.to_string(), asked).await?;
                 if error.is_about_account() {
                     *self.0.automatic.account.lock().await = None;
                 }
                 if error.is_about_all() { Err(error) } else { Ok(()) }
             }
         }
+    }
+
+    /// Writes down why there is no certificate, and when to ask next.
+    async fn put_off(&self, due: &Due, why: &str, asked: Option<Duration>) -> Result<(), AcmeError> {
+        let next = after(Timestamp::now(), schedule::after_failure(due.failures + 1, asked));
+        automatic_certificates::failed(self.0.store.pool(), &due.name, why, next).await?;
+        self.note(due, &format!("no certificate for {} yet: {why}; trying again at {next}", due.name));
+        Ok(())
     }
 
     /// Stores a certificate that has come; yields the end of its validity.
@@ -219,23 +263,25 @@ impl Platform {
         Ok(held.insert(account).clone())
     }
 
-    /// Host names that requests come in under, with the app of each; `None` for the platform's own.
-    async fn host_names(&self) -> Result<BTreeMap<CertificateName, Option<AppId>>, Error> {
+    /// Host names that requests come in under, and whose each is.
+    async fn host_names(&self) -> Result<BTreeMap<CertificateName, Of>, Error> {
         let (pool, domain) = (self.0.store.pool(), self.domain());
         let mut names = BTreeMap::new();
-        let mut add = |name: String, app: Option<AppId>| {
+        let mut add = |name: String, of: Of| {
             if let Ok(name) = name.parse::<CertificateName>() {
-                names.insert(name, app);
+                names.insert(name, of);
             }
         };
-        add(format!("slipway.{domain}"), None);
+        add(format!("slipway.{domain}"), Of::Platform);
+        let mut owners = HashMap::new();
         for app in apps::list(pool, None, Page::ALL).await?.into_iter().filter(|app| !app.is_destroying) {
-            add(format!("{}.{domain}", app.name), Some(app.id));
+            owners.insert(app.id, app.owner_id);
+            add(format!("{}.{domain}", app.name), Of::App(app.id, app.owner_id));
         }
         // A wildcard can only be shown to be ours in the DNS, which is not ours to change.
         for (name, app) in domains::all(pool).await?.into_iter().filter(|(name, _)| name.below().is_none()) {
-            if !name.is_of_platform(&domain) {
-                add(name.to_string(), Some(app));
+            if let Some(owner) = owners.get(&app).filter(|_| !name.is_of_platform(&domain)) {
+                add(name.to_string(), Of::App(app, *owner));
             }
         }
         Ok(names)
@@ -291,8 +337,25 @@ impl Platform {
 
     fn note(&self, due: &Due, text: &str) {
         tracing::info!(name = %due.name, "{text}");
-        if let Some(app) = due.app {
+        if let Some(app) = due.of.app() {
             self.0.logs.note(app, COMPONENT, text);
+        }
+    }
+}
+
+/// Whose a host name is.
+#[derive(Debug, Clone, Copy)]
+enum Of {
+    Platform,
+    /// An app's, and the app's owner.
+    App(AppId, UserId),
+}
+
+impl Of {
+    fn app(self) -> Option<AppId> {
+        match self {
+            Self::Platform => None,
+            Self::App(app, _) => Some(app),
         }
     }
 }
@@ -300,8 +363,26 @@ impl Platform {
 /// A name to ask for.
 struct Due {
     name: CertificateName,
-    app: Option<AppId>,
+    of: Of,
+    /// It never had a certificate.
+    is_new: bool,
     failures: u32,
+}
+
+impl Due {
+    /// Who answers for a new name, if it is somebody.
+    fn new_of(&self) -> Option<UserId> {
+        match self.of {
+            Of::App(_, owner) if self.is_new => Some(owner),
+            _ => None,
+        }
+    }
+}
+
+/// Whether this machine's name servers know an address of the name.
+async fn leads_somewhere(name: &CertificateName) -> bool {
+    let found = timeout(LOOKUP_LIMIT, tokio::net::lookup_host((name.as_str(), 443))).await;
+    found.is_ok_and(|found| found.is_ok_and(|mut addresses| addresses.next().is_some()))
 }
 
 fn after(moment: Timestamp, wait: Duration) -> Timestamp {

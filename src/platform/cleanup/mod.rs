@@ -56,7 +56,7 @@ pub enum Kind {
     Cache,
     /// A container that nothing accounts for.
     Container,
-    /// A network of an app that is gone.
+    /// A network of an app that is gone, or of a build that is over.
     Network,
     /// A file of a build that was interrupted.
     Temporary,

@@ -8,7 +8,7 @@ use super::facts::Facts;
 use super::{Item, Kind, Plan};
 use crate::build::cache_volume;
 use crate::build::{APP_IMAGE_PREFIX, SlugFile};
-use crate::engine::{Container, Image, Labels, Purpose, Volume, label};
+use crate::engine::{BUILD_NETWORK, Container, Image, Labels, Purpose, Volume, label};
 use crate::model::AppId;
 use crate::rollout::app_network;
 
@@ -61,7 +61,12 @@ pub(super) fn plan(facts: &Facts) -> Plan {
     }
     let networks: HashSet<String> = facts.apps.keys().map(|app| app_network(*app)).collect();
     for name in facts.networks.iter().filter(|name| name.starts_with("slipway-") && !networks.contains(*name)) {
-        add(Kind::Network, name.clone(), None, None, Goes("its app is gone".into()));
+        let verdict = match name.strip_prefix(BUILD_NETWORK) {
+            Some(operation) if facts.operations.contains(operation) => continue,
+            Some(_) => "the build that used it is over",
+            None => "its app is gone",
+        };
+        add(Kind::Network, name.clone(), None, None, Goes(verdict.into()));
     }
     for file in &facts.temporary {
         let verdict = match file.idle() {

@@ -5,6 +5,7 @@ mod bodies;
 mod drain;
 mod malformed;
 mod observed;
+mod places;
 mod routing;
 mod settings;
 mod support;

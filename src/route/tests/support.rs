@@ -57,10 +57,14 @@ impl Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (table, stop) = (Table::new("Example.Test"), CancellationToken::new());
-        let platform = Arc::new(|request: Request<Incoming>| -> BoxFuture<'static, Response<BoxBody>> {
+        let answer = Arc::new(|request: Request<Incoming>| -> BoxFuture<'static, Response<BoxBody>> {
             let text = format!("platform {} {:?}", request.uri(), request.headers().get("x-forwarded-proto"));
             Box::pin(async move { Response::new(full(text).map_err(|never| match never {}).boxed_unsync()) })
         });
+        let (own, key) = crate::route::tls::self_signed("example.test").expect("a certificate");
+        let own = crate::route::tls::certified_key(&own, &key).expect("usable");
+        let certificates = crate::route::Certificates::new(own, table.challenges().clone());
+        let platform = crate::route::PlatformService { answer, closed_to: crate::net::Blocks::default(), certificates };
         let told = Arc::new(Told::default());
         let (observer, bounds) = (told.clone(), Arc::new(config));
         let served = tokio::spawn(serve(listener, tls, table.clone(), bounds, platform, observer, stop.clone()));

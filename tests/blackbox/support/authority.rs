@@ -128,6 +128,8 @@ impl Authority {
         Options::default()
             .env("SLIPWAY_ACME_EMAIL", "admin@example.com")
             .env("SLIPWAY_ACME_DIRECTORY", &self.directory_url())
+            // The names are known to the authority's name server only.
+            .env("SLIPWAY_ACME_LOOKUP", "no")
             .env("SLIPWAY_HTTP_ADDR", &self.router.to_string())
             .env("SLIPWAY_HTTPS_ADDR", &self.router_tls.to_string())
             .env("SSL_CERT_FILE", Path::to_str(&own).expect("UTF-8"))

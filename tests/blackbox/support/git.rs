@@ -96,6 +96,11 @@ impl Running {
         .await;
     }
 
+    /// The first line that contains `text`, or nothing.
+    pub fn said(&self, text: &str) -> String {
+        self.output().lines().find(|line| line.contains(text)).unwrap_or_default().to_owned()
+    }
+
     /// Ctrl-C at the terminal: the whole foreground process group gets SIGINT.
     pub async fn interrupt(mut self) {
         let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it runs");

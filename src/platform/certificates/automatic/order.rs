@@ -85,6 +85,11 @@ impl AcmeError {
         matches!(self.problem(), Some("accountDoesNotExist" | "unauthorized"))
     }
 
+    /// Whether the authority was asked too often: by all of us, or for names of one kind.
+    pub fn is_rate_limit(&self) -> bool {
+        self.problem() == Some("rateLimited")
+    }
+
     /// Whether any other name would fail the same way now: the authority cannot be reached, or has had enough.
     pub fn is_about_all(&self) -> bool {
         match self {
