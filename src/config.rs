@@ -15,9 +15,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::build::Frontend;
-use crate::engine::BaseImages;
-use crate::model::{BuilderKey, ChallengeChoice, Registration, Size};
+use crate::model::{BaseImages, BuilderKey, ChallengeChoice, Frontend, Registration, Size};
 
 pub use options::{ConfigError, Options, Origin};
 pub use settings::{DefaultValue, SETTINGS, Setting};

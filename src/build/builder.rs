@@ -9,7 +9,6 @@ use std::time::Duration;
 use tokio_util::task::TaskTracker;
 
 use super::ca::CaBundle;
-use super::frontend::Frontend;
 use super::plan::{Recipe, SMALL_FILE_BYTES};
 use super::queue::{BuildPlaces, Queue};
 use super::{BuildError, BuildLogs, FingerprintKey, Plan, SlugStore, Stack};
@@ -17,7 +16,7 @@ use crate::engine::{
     BUILD_NETWORK, Engine, EngineError, ImageFetcher, Labels, LineSink, Purpose, Resources, label, labels,
 };
 use crate::git::Source;
-use crate::model::{App, AppId, BuildId, BuildKind, ConfigVars, OperationId, Procfile, UserId};
+use crate::model::{App, AppId, BuildId, BuildKind, ConfigVars, Frontend, OperationId, Procfile, UserId};
 
 /// Names of containers that builds use begin so.
 const CONTAINER_PREFIX: &str = "slipway-build-";

@@ -4,38 +4,13 @@
 //! looks for that name in a directive (`# syntax=`, `// syntax=`, a JSON object) and in the build argument `BUILDKIT_SYNTAX`:
 //! see `DetectSyntax` in its `frontend/dockerfile/parser`.
 
-use std::fmt;
-use std::str::FromStr;
-
 use super::BuildError;
-use crate::model::{ConfigVars, ImageReference};
+use crate::model::{ConfigVars, Frontend, ImageReference};
 
 /// The build argument that names a frontend, too.
 const ARGUMENT: &str = "BUILDKIT_SYNTAX";
 /// The frontend that every BuildKit has built in, by the names under which it is published.
 const BUILT_IN: [&str; 2] = ["docker/dockerfile", "docker/dockerfile-upstream"];
-
-/// A frontend that the operator trusts: an image, by digest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frontend(ImageReference);
-
-impl FromStr for Frontend {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let reference: ImageReference = text.parse().map_err(|_| format!("'{text}' is no image reference"))?;
-        if !text.contains("@sha256:") {
-            return Err(format!("'{text}' has no digest, and a tag can move"));
-        }
-        Ok(Self(reference))
-    }
-}
-
-impl fmt::Display for Frontend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// The frontend for this text, one of `trusted`; `None` for the engine's own.
 ///
@@ -56,7 +31,7 @@ pub(super) fn frontend<'a>(
         let reference: Option<ImageReference> = name.parse().ok();
         let repository = reference.as_ref().map(ImageReference::repository).unwrap_or_default();
         let listed = trusted.iter().find(|frontend| {
-            frontend.0.repository() == repository && (!name.contains('@') || name.ends_with(&digest_of(frontend)))
+            frontend.image().repository() == repository && (!name.contains('@') || name.ends_with(&digest_of(frontend)))
         });
         match listed {
             Some(listed) => chosen = Some(listed),
@@ -76,7 +51,7 @@ pub(super) fn frontend<'a>(
 
 /// `sha256:...`
 fn digest_of(frontend: &Frontend) -> String {
-    frontend.0.to_string().split_once('@').map(|(_, digest)| digest.to_owned()).unwrap_or_default()
+    frontend.to_string().split_once('@').map(|(_, digest)| digest.to_owned()).unwrap_or_default()
 }
 
 /// What the text names as its frontend, in any spelling that any version of BuildKit looks for, and some that none does.

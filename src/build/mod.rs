@@ -40,7 +40,6 @@ pub use build_logs::{BuildLogWriter, BuildLogs};
 pub use builder::{BuildRequest, BuildSettings, Builder, Built, cache_volume};
 pub use error::BuildError;
 pub use fingerprint::FingerprintKey;
-pub use frontend::Frontend;
 pub use image::APP_IMAGE_PREFIX;
 pub use plan::{Plan, plan};
 pub use queue::BuildPlaces;

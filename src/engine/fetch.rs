@@ -14,38 +14,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Engine, EngineError, Image, LineSink, PullFailure, RegistryLogin, label};
-use crate::model::{AppId, ConfigVars, ImageReference, REGISTRY_PASSWORD, REGISTRY_USERNAME};
+use crate::model::{AppId, BaseImages, ConfigVars, ImageReference, REGISTRY_PASSWORD, REGISTRY_USERNAME};
 
 /// Where the stack's images are unless the operator says otherwise. Everybody may build on them.
 pub const DEFAULT_STACK: &str = "slipway/stack";
-
-/// Which images that are on this machine a Dockerfile may build on.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum BaseImages {
-    /// All that no app's build made and no app pulled.
-    #[default]
-    Local,
-    /// Those whose reference one of these patterns matches; `*` stands for anything.
-    Listed(Vec<String>),
-}
-
-impl BaseImages {
-    fn allow(&self, reference: &ImageReference) -> bool {
-        let Self::Listed(patterns) = self else { return true };
-        let name = reference.to_string();
-        patterns.iter().any(|pattern| matches(pattern, &name))
-    }
-}
-
-/// Whether the text is what the pattern says, in which `*` stands for any text.
-fn matches(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((head, tail)) => text.strip_prefix(head).is_some_and(|rest| {
-            (0..=rest.len()).filter(|at| rest.is_char_boundary(*at)).any(|at| matches(tail, &rest[at..]))
-        }),
-    }
-}
 
 /// Fetches images for apps. One for the whole server.
 pub struct ImageFetcher {
@@ -332,14 +304,5 @@ mod tests {
         ] {
             assert_eq!(image.is_named(reference), expect, "{reference}");
         }
-    }
-
-    #[test]
-    fn patterns_name_what_dockerfiles_may_build_on() {
-        let listed = BaseImages::Listed(vec!["python:3.*".to_owned(), "r.test/base".to_owned()]);
-        let allow = |text: &str| listed.allow(&text.parse().unwrap());
-        assert!(allow("python:3.12") && allow("docker.io/library/python:3.1") && allow("r.test/base"));
-        assert!(!allow("python:2") && !allow("python") && !allow("r.test/base:2"));
-        assert!(BaseImages::Local.allow(&"anything".parse().unwrap()));
     }
 }

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-pub use fetch::{BaseImages, DEFAULT_STACK, ImageFetcher, registry_login};
+pub use fetch::{DEFAULT_STACK, ImageFetcher, registry_login};
 pub use spec::{
     BUILD_NETWORK, Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, EngineInfo, Executed,
     ExitStatus, Image, ImageBuild, Labels, ListeningPort, LogOutput, Purpose, RegistryLogin, Resources, Secrets,

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use tokio::time::sleep;
 
 use super::operations::LOOK;
-use super::passwords::{hash, verify};
+use super::passwords::verify;
 use super::sharing::last_administrator;
-use super::users::known;
+use super::users::{known, replace_password};
 use super::{Administrator, Error, OwnerHandle, Platform};
 use crate::model::{App, User};
 use crate::store::{StoreError, apps, operations, users};
@@ -16,7 +16,8 @@ use crate::store::{StoreError, apps, operations, users};
 const ROUNDS: usize = 10;
 
 impl Platform {
-    /// Changes one's own password. The token stays.
+    /// Changes one's own password, and ends what was signed in with the one before: the token is another one from now on, API keys are
+    /// gone, and what was begun with them ends.
     ///
     /// # Errors
     /// [`Error::WrongCredentials`] when `current` is not the password, [`Error::Throttled`] after too many of those.
@@ -34,7 +35,9 @@ impl Platform {
             return Err(Error::WrongCredentials);
         }
         attempt.succeeded();
-        Ok(users::set_password_hash(pool, user.id, &hash(new).await?).await?)
+        replace_password(&self.0.store, user, new).await?;
+        self.0.callers.forget_all();
+        Ok(())
     }
 
     /// Sets somebody's password without knowing the old one.
@@ -43,12 +46,17 @@ impl Platform {
     /// [`Error::NotFound`] when there is no such account.
     pub async fn set_password(&self, _by: &Administrator, name: &str, new: String) -> Result<(), Error> {
         let user = known(&self.0.store, name).await?;
-        Ok(users::set_password_hash(self.0.store.pool(), user.id, &hash(new).await?).await?)
+        replace_password(&self.0.store, &user, new).await?;
+        self.0.callers.forget_all();
+        Ok(())
     }
 
     /// Gives a user another token; the old one is worth nothing from now on.
     pub async fn renew_token(&self, user: &User) -> Result<String, Error> {
-        let token = users::renew_token(self.0.store.pool(), self.0.store.sealer(), user.id).await?;
+        let mut tx = self.0.store.begin().await?;
+        let token = users::renew_token(&mut *tx, self.0.store.sealer(), user.id).await?;
+        users::advance_epoch(&mut *tx, user.id).await?;
+        tx.commit().await.map_err(StoreError::from)?;
         self.0.callers.forget_all();
         Ok(token)
     }
@@ -67,6 +75,7 @@ impl Platform {
         let mut tx = self.0.store.begin().await?;
         for user in users::list(&mut *tx, users::Which::All, super::Page::ALL).await? {
             let token = users::renew_token(&mut *tx, sealer, user.id).await?;
+            users::advance_epoch(&mut *tx, user.id).await?;
             if user.id == by.user().id {
                 own = token;
             }

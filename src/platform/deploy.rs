@@ -72,22 +72,26 @@ impl Platform {
     /// # Errors
     /// Whatever the error, the old release serves as before and the same commit can be pushed again.
     pub async fn push(&self, push: PushRequest, out: Progress, cancel: CancellationToken) -> Result<Deployed, Error> {
-        let platform = self.clone();
+        let (platform, cancel) = (self.clone(), cancel.child_token());
         self.owned(async move {
             let app = push.deploy.handle.app();
-            let mut live = platform.begin(OperationKind::Push, &push.deploy.handle, &out, &cancel).await?;
-            let outcome = async {
-                refuse_moved_ref(&push).await?;
-                platform.check_repositories(app).await?;
-                platform.deploy(&mut live, &push.deploy, SourceKind::Commit, &out, &cancel).await
-            };
-            let outcome = outcome.await;
-            match platform.undone_on_error(&mut live, app, outcome).await {
-                Ok(deployed) => {
-                    Ok(Deployed { live, cleanup_due: platform.0.cleanup_due.clone(), release: deployed.release })
+            let granted = platform.clone();
+            let work = async {
+                let mut live = platform.begin(OperationKind::Push, &push.deploy.handle, &out, &cancel).await?;
+                let outcome = async {
+                    refuse_moved_ref(&push).await?;
+                    platform.check_repositories(app).await?;
+                    platform.deploy(&mut live, &push.deploy, SourceKind::Commit, &out, &cancel).await
+                };
+                let outcome = outcome.await;
+                match platform.undone_on_error(&mut live, app, outcome).await {
+                    Ok(deployed) => {
+                        Ok(Deployed { live, cleanup_due: platform.0.cleanup_due.clone(), release: deployed.release })
+                    }
+                    Err(error) => live.end(Err(error)).await,
                 }
-                Err(error) => live.end(Err(error)).await,
-            }
+            };
+            granted.while_granted(&push.deploy.handle, &cancel, work).await
         })
         .await
     }
@@ -129,6 +133,7 @@ impl Platform {
             build = self.build(live, request, id, &plan, &config, out) => build?,
         };
         drop(running);
+        self.grant(handle).check().await?;
         let summary = Change::Build { by: &handle.user().username, source: build.short_source() }.summary();
         let parts = Parts { build: Some(build.id), config: config.id };
         let released = self.release_and_roll_out(live, handle, parts, summary, &plan.app_json, out).await?;

@@ -46,7 +46,7 @@ impl Platform {
                 return Err(Error::Refused(format!("An app has at most {DRAINS_MAX} log drains; remove one first.")));
             }
             let gone = || Error::NotFound(format!("app '{}'", app.name));
-            let drain = match log_drains::insert(store.pool(), store.sealer(), app.id, &url).await {
+            let drain = match log_drains::insert(store.pool(), store.sealer(), app.id, &url, handle.user().id).await {
                 Ok(drain) => drain.ok_or_else(gone)?,
                 Err(StoreError::Dangling) => return Err(gone()),
                 Err(error) => return Err(error.into()),

@@ -14,8 +14,8 @@ impl Platform {
         self.0.logs.tail_of(handle.app().id, lines, filter).await.map_err(unreadable)
     }
 
-    /// The same, and from there on every line that comes, without a gap or a duplicate, until the app is gone or the server
-    /// stops. A reader that is too slow gets a line that says how many it missed. Dropping the stream ends it.
+    /// The same, and from there on every line that comes, without a gap or a duplicate, until the app or the access to it is gone
+    /// or the server stops. A reader that is too slow gets a line that says how many it missed. Dropping the stream ends it.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when too many follow already.
@@ -26,7 +26,8 @@ impl Platform {
         filter: LogFilter,
     ) -> Result<BoxStream<'static, LogLine>, Error> {
         let followed = self.0.logs.follow(handle.app().id, lines, filter).await.map_err(unreadable)?;
-        Ok(followed.take_until(self.0.stop.clone().cancelled_owned()).boxed())
+        let followed = followed.take_until(self.0.stop.clone().cancelled_owned());
+        Ok(followed.take_until(self.grant(handle).revoked()).boxed())
     }
 
     /// Says in the app's stream that a release serves from here on, and of whose doing.

@@ -16,6 +16,7 @@ pub mod deploy;
 mod domains;
 mod error;
 pub mod formation;
+mod grant;
 mod groups;
 mod hooks;
 mod log_drains;

@@ -158,7 +158,7 @@ impl Platform {
     /// Takes the app's lock for a change. While somebody else holds it, says so to `out` and waits.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when the app goes away meanwhile, [`Error::Cancelled`] when `cancel` fires,
+    /// [`Error::NotFound`] when the app goes away meanwhile, [`Error::Denied`] when the access to it does, [`Error::Cancelled`] when `cancel` fires,
     /// [`Error::Unavailable`] after half an hour or when the server stops.
     pub(super) async fn begin(
         &self,
@@ -167,7 +167,12 @@ impl Platform {
         out: &Progress,
         cancel: &CancellationToken,
     ) -> Result<Live, Error> {
-        self.begin_as(kind, handle, handle.user().username.as_str(), out, cancel).await
+        let live = self.begin_as(kind, handle, handle.user().username.as_str(), out, cancel).await?;
+        // It may have waited for a long time.
+        match self.grant(handle).check().await {
+            Ok(()) => Ok(live),
+            Err(error) => live.end(Err(error)).await,
+        }
     }
 
     /// As [`Platform::begin`], on behalf of `actor`, where the handle's user did not ask for it.

@@ -29,7 +29,11 @@ impl Platform {
         let cancel = self.0.stop.child_token();
         let _asker_is_there = cancel.clone().drop_guard();
         let (platform, handle, command) = (self.clone(), handle.clone(), command.to_owned());
-        self.owned(async move { platform.run_with(&handle, &command, &cancel).await }).await
+        self.owned(async move {
+            let work = platform.run_with(&handle, &command, &cancel);
+            platform.while_granted(&handle, &cancel, work).await
+        })
+        .await
     }
 
     async fn run_with(&self, handle: &AppHandle, command: &str, cancel: &CancellationToken) -> Result<Ran, Error> {

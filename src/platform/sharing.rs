@@ -2,9 +2,9 @@
 
 use super::users::known;
 use super::{Administrator, AppHandle, AppView, Error, Listing, OwnerHandle, Page, Platform};
-use crate::model::{QuotaKind, User, Username};
+use crate::model::{App, LogDrainId, QuotaKind, User, Username};
 use crate::store::users::{self, Which};
-use crate::store::{StoreError, apps, collaborators};
+use crate::store::{StoreError, apps, collaborators, log_drains};
 
 impl Platform {
     /// Names of an app's collaborators, in the order in which they were let in.
@@ -46,9 +46,11 @@ impl Platform {
             return Err(Error::Forbidden);
         }
         apps::advance_epoch(&mut *tx, app.id).await?;
+        let drains = log_drains::delete_of(&mut *tx, app.id, user.id).await?;
         tx.commit().await.map_err(StoreError::from)?;
         self.tell_router(None).await;
         self.0.logs.note(app.id, "api", &format!("User {} was revoked access to {}", user.username, app.name));
+        self.end_drains_of(app, &user.username, drains);
         Ok(())
     }
 
@@ -64,12 +66,25 @@ impl Platform {
         }
         apps::set_owner(&mut *tx, app.id, new.id).await?;
         apps::advance_epoch(&mut *tx, app.id).await?;
+        let drains = log_drains::delete_of(&mut *tx, app.id, app.owner_id).await?;
         tx.commit().await.map_err(StoreError::from)?;
         self.tell_router(None).await;
+        self.end_drains_of(app, &app.owner, drains);
         let text =
             format!("{} transferred {} from {} to {}", handle.user().username, app.name, app.owner, new.username);
         self.0.logs.note(app.id, "api", &text);
         self.app_view(&self.app(&new, app.name.as_str()).await?).await
+    }
+
+    /// Ends drains whose rows went with somebody's access.
+    fn end_drains_of(&self, app: &App, who: &Username, drains: Vec<LogDrainId>) {
+        for drain in &drains {
+            self.0.drains.stop(*drain);
+        }
+        if !drains.is_empty() {
+            let text = format!("{} log drains that {who} had added were removed with the access", drains.len());
+            self.0.logs.note(app.id, "api", &text);
+        }
     }
 
     /// All accounts in order of registration.

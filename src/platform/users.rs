@@ -6,7 +6,7 @@ use super::passwords::{hash, verify};
 use super::{Error, Platform};
 use crate::model::{Registration, User, Username};
 use crate::store::users::{self, NewUser, Which};
-use crate::store::{StoreError, digest, random_hex, settings};
+use crate::store::{StoreError, api_keys, digest, random_hex, settings};
 
 /// An account that somebody asks for.
 #[derive(Clone)]
@@ -204,8 +204,18 @@ pub async fn create_account(
 /// # Errors
 /// [`Error::NotFound`] when there is no such account.
 pub async fn reset_password(store: &crate::store::Store, name: &Username, password: String) -> Result<(), Error> {
-    let user = known(store, name.as_str()).await?;
-    Ok(users::set_password_hash(store.pool(), user.id, &hash(password).await?).await?)
+    replace_password(store, &known(store, name.as_str()).await?, password).await
+}
+
+/// Gives an account another password. Whoever signed in with the one before has to sign in again.
+pub(super) async fn replace_password(store: &crate::store::Store, user: &User, password: String) -> Result<(), Error> {
+    let hash = hash(password).await?;
+    let mut tx = store.begin().await?;
+    users::set_password_hash(&mut *tx, user.id, &hash).await?;
+    users::renew_token(&mut *tx, store.sealer(), user.id).await?;
+    api_keys::delete_of(&mut *tx, user.id).await?;
+    users::advance_epoch(&mut *tx, user.id).await?;
+    Ok(tx.commit().await.map_err(StoreError::from)?)
 }
 
 /// The account of that name, which has to be there.

@@ -20,8 +20,8 @@ const MAX_CHANNELS: usize = 10;
 /// Who is at the other end.
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
-    /// Set once a key was proven.
-    pub(super) user: OnceLock<Username>,
+    /// Set once a key was proven: whose it is, and its fingerprint.
+    pub(super) user: OnceLock<(Username, String)>,
     /// A second handle of the connection's socket.
     pub(super) socket: TcpStream,
     /// Lost while no channel is open, the connection ends.
@@ -46,16 +46,17 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Whose key this is; SHA-1 signatures are nobody's.
-    async fn owner(&self, key: &KeyData, algorithm: Option<&Algorithm>) -> Option<Username> {
+    async fn owner(&self, key: &KeyData, algorithm: Option<&Algorithm>) -> Option<(Username, String)> {
         if algorithm == Some(&Algorithm::Rsa { hash: None }) {
             return None;
         }
-        self.door.user_for_key(&key.fingerprint(HashAlg::Sha256).to_string()).await
+        let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
+        Some((self.door.user_for_key(&fingerprint).await?, fingerprint))
     }
 
-    fn accept(&self, owner: Option<Username>) -> Auth {
+    fn accept(&self, owner: Option<(Username, String)>) -> Auth {
         let Some(user) = owner else { return Auth::reject() };
-        tracing::debug!(user.name = %user, peer = %self.peer.address, "key proven");
+        tracing::debug!(user.name = %user.0, peer = %self.peer.address, "key proven");
         // Set once only: a connection that has authenticated cannot authenticate again.
         let _ = self.peer.user.set(user);
         self.peer.place.establish();
@@ -91,7 +92,7 @@ impl Handler for Connection {
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
         let (door, peer) = (self.door.clone(), self.peer.clone());
-        let Some(user) = peer.user.get().cloned().filter(|_| !door.stop.is_cancelled()) else {
+        let Some((user, fingerprint)) = peer.user.get().cloned().filter(|_| !door.stop.is_cancelled()) else {
             reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
             return Ok(());
         };
@@ -101,7 +102,12 @@ impl Handler for Connection {
         }
         let (busy, platform) = (peer.place.busy(), door.platform.clone());
         let served = async move {
-            channel::serve(&door, &peer, user, channel).await;
+            // The key may have been removed since it was proven; a connection lives for as long as its client likes.
+            if door.user_for_key(&fingerprint).await.as_ref() == Some(&user) {
+                channel::serve(&door, &peer, user, channel).await;
+            } else {
+                peer.cut();
+            }
             drop(busy);
         };
         self.channels.spawn_on(served, &platform);

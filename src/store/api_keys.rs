@@ -46,3 +46,9 @@ pub async fn count<'c>(executor: impl AnyExecutor<'c>, user: UserId) -> Result<i
         .await?;
     integer(&row, "n")
 }
+
+/// Forgets all keys of a user.
+pub async fn delete_of<'c>(executor: impl AnyExecutor<'c>, user: UserId) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM api_keys WHERE user_id = $1").bind(user.to_string()).execute(executor).await?;
+    Ok(())
+}

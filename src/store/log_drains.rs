@@ -5,7 +5,7 @@ use sqlx::{AnyExecutor, Row};
 
 use super::rows::{integer, parsed, time};
 use super::{Page, Sealer, StoreError};
-use crate::model::{AppId, AppName, DrainUrl, LogDrain, LogDrainId, Timestamp};
+use crate::model::{AppId, AppName, DrainUrl, LogDrain, LogDrainId, Timestamp, UserId};
 
 fn drain(row: &AnyRow, sealer: &Sealer) -> Result<LogDrain, StoreError> {
     let id: LogDrainId = parsed(row, "id")?;
@@ -22,16 +22,18 @@ pub async fn insert<'c>(
     sealer: &Sealer,
     app: AppId,
     url: &DrainUrl,
+    by: UserId,
 ) -> Result<Option<LogDrain>, StoreError> {
     let (id, created_at) = (LogDrainId::new(), Timestamp::now());
     let done = sqlx::query(
-        "INSERT INTO log_drains (id, app_id, sealed_url, created_at) \
-         SELECT $1, id, $3, CAST($4 AS BIGINT) FROM apps WHERE id = $2 AND is_destroying = 0",
+        "INSERT INTO log_drains (id, app_id, sealed_url, created_at, added_by) \
+         SELECT $1, id, $3, CAST($4 AS BIGINT), $5 FROM apps WHERE id = $2 AND is_destroying = 0",
     )
     .bind(id.to_string())
     .bind(app.to_string())
     .bind(sealer.seal(url.as_str().as_bytes(), &id.to_string()))
     .bind(created_at.millis())
+    .bind(by.to_string())
     .execute(executor)
     .await?;
     Ok((done.rows_affected() > 0).then(|| LogDrain { id, app_id: app, url: url.clone(), created_at }))
@@ -81,4 +83,18 @@ pub async fn all<'c>(executor: impl AnyExecutor<'c>, sealer: &Sealer) -> Result<
     .fetch_all(executor)
     .await?;
     rows.iter().map(|row| Ok((drain(row, sealer)?, parsed(row, "app_name")?))).collect()
+}
+
+/// Takes away the drains that somebody gave to an app; returns which.
+pub async fn delete_of<'c>(
+    executor: impl AnyExecutor<'c>,
+    app: AppId,
+    by: UserId,
+) -> Result<Vec<LogDrainId>, StoreError> {
+    let rows = sqlx::query("DELETE FROM log_drains WHERE app_id = $1 AND added_by = $2 RETURNING id")
+        .bind(app.to_string())
+        .bind(by.to_string())
+        .fetch_all(executor)
+        .await?;
+    rows.iter().map(|row| parsed(row, "id")).collect()
 }

@@ -9,11 +9,10 @@ use std::fmt::Write as _;
 
 use super::super::BuildError;
 use super::super::ca;
-use super::super::frontend::Frontend;
 use super::super::instructions::{HereDocuments, Instruction, escape_character, instructions_as, raw_words, unquoted};
 use super::expand::expand;
 use super::flags::Flags;
-use crate::model::ImageReference;
+use crate::model::{Frontend, ImageReference};
 
 /// Where files come from.
 #[derive(Debug, Clone, PartialEq, Eq)]

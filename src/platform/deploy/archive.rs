@@ -40,18 +40,22 @@ impl Platform {
         out: Progress,
         cancel: CancellationToken,
     ) -> Result<(Build, Release), Error> {
-        let (platform, handle) = (self.clone(), handle.clone());
+        let (platform, handle, cancel) = (self.clone(), handle.clone(), cancel.child_token());
         self.owned(async move {
-            let source = platform.import(&handle, archive, request.strip_top_folder).await?;
-            let ArchiveRequest { no_cache, redeploy, .. } = request;
-            let deploy = SourceRequest { handle, source: Arc::new(source), no_cache, redeploy };
-            let handle = &deploy.handle;
-            let mut live = platform.begin(OperationKind::Deploy, handle, &out, &cancel).await?;
-            let outcome = platform.deploy(&mut live, &deploy, SourceKind::Archive, &out, &cancel).await;
-            let outcome = platform.undone_on_error(&mut live, handle.app(), outcome).await;
-            let released = live.end(outcome).await?;
-            platform.0.cleanup_due.tell();
-            Ok((target(handle.app(), &released)?.build, released.release))
+            let (granted, user) = (platform.clone(), handle.clone());
+            let work = async {
+                let source = platform.import(&handle, archive, request.strip_top_folder).await?;
+                let ArchiveRequest { no_cache, redeploy, .. } = request;
+                let deploy = SourceRequest { handle, source: Arc::new(source), no_cache, redeploy };
+                let handle = &deploy.handle;
+                let mut live = platform.begin(OperationKind::Deploy, handle, &out, &cancel).await?;
+                let outcome = platform.deploy(&mut live, &deploy, SourceKind::Archive, &out, &cancel).await;
+                let outcome = platform.undone_on_error(&mut live, handle.app(), outcome).await;
+                let released = live.end(outcome).await?;
+                platform.0.cleanup_due.tell();
+                Ok((target(handle.app(), &released)?.build, released.release))
+            };
+            granted.while_granted(&user, &cancel, work).await
         })
         .await
     }

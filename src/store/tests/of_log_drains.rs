@@ -11,7 +11,8 @@ async fn drains_belong_to_an_app_and_their_addresses_are_sealed(db: Database) {
     let urls = ["syslog://logs.example.com", "https://bob:hunter22@example.com/a?b=c"];
     for url in urls {
         tick().await;
-        let drain = log_drains::insert(pool, sealer, hello.id, &url.parse().unwrap()).await.unwrap().unwrap();
+        let drain =
+            log_drains::insert(pool, sealer, hello.id, &url.parse().unwrap(), hello.owner_id).await.unwrap().unwrap();
         assert_eq!((drain.app_id, drain.url.as_str()), (hello.id, url));
     }
     let list = async |app: &App, page| log_drains::list(pool, sealer, app.id, page).await.unwrap();
@@ -31,7 +32,7 @@ async fn drains_belong_to_an_app_and_their_addresses_are_sealed(db: Database) {
     assert!(log_drains::delete(pool, found[0].id, hello.id).await.unwrap());
     assert!(!log_drains::delete(pool, found[0].id, hello.id).await.unwrap(), "gone already");
     apps::mark_destroying(pool, hello.id).await.unwrap();
-    let late = log_drains::insert(pool, sealer, hello.id, &urls[0].parse().unwrap()).await.unwrap();
+    let late = log_drains::insert(pool, sealer, hello.id, &urls[0].parse().unwrap(), hello.owner_id).await.unwrap();
     assert!(late.is_none(), "on its way out");
     assert!(log_drains::all(pool, sealer).await.unwrap().is_empty());
     apps::delete(pool, hello.id).await.unwrap();

@@ -76,7 +76,7 @@ async fn others_on_the_host_read_nothing_of_a_data_directory_that_was_open() {
     std::fs::set_permissions(server.data_dir(), open.clone()).expect("our own folder");
     std::fs::set_permissions(server.data_dir().parent().expect("it has one"), open).expect("our own folder");
     server.restart().await;
-    for path in ["slipway.db", "secrets.key", "repositories"] {
+    for path in ["slipway.db", "secrets.key"] {
         let path = server.data_dir().join(path);
         assert!(path.exists(), "{}", path.display());
         let mut command = std::process::Command::new("setpriv");

@@ -263,7 +263,7 @@ async fn what_a_removed_collaborator_left_in_the_cache_is_not_used() {
     repo.git(&["commit", "--allow-empty", "-q", "-m", "Again"]);
     let pushed = hers.push(&repo).await.succeeded();
     assert!(!pushed.has("poison") && !pushed.has("Nothing to build"), "{}", pushed.output());
-    server.cli(&["gc"], &[]).await.succeeded().says(&["access to hers"]);
+    server.cli(&["gc"], &[]).await.succeeded().says(&["has lost access to its app"]);
     let after = volumes().await;
     assert!(before.iter().all(|volume| !after.contains(volume)) && after.len() == 1, "{before:?} {after:?}");
 

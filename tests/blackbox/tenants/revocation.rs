@@ -1,1 +1,113 @@
 //! Access that was taken away is gone, whatever was begun with it.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::alice_and_bob;
+use crate::support::{Repo, SHORT, Slipway, Tutum, wait_until};
+
+/// Longest that what was begun with access may outlive it, with room for a busy machine.
+const BOUND: Duration = Duration::from_secs(15);
+
+#[tokio::test]
+async fn what_a_removed_collaborator_had_begun_ends() {
+    let server = Slipway::start().await;
+    let (alice, bob) = alice_and_bob(&server).await;
+    let (app, _repo) = alice.serving("docker-web").await;
+    app.post("/perms", &json!({ "username": "bob" })).await.expect(201);
+    bob.post(&app.path("/log-drains"), &json!({ "url": "https://logs.example.com/bob" })).await;
+
+    let path = app.path("/logs?follow=true&log_lines=1");
+    let mut followed = bob.request(reqwest::Method::GET, &path).send().await.expect("it answers");
+    let (run, command) = (app.path("/run"), json!({ "command": "sleep 600; env" }));
+    let one_off = bob.post(&run, &command);
+    let taken_away = async {
+        wait_until("the one-off runs", SHORT, async || {
+            let list = app.get("/containers/run").await;
+            if list["count"] == 1 { Ok(()) } else { Err(list.to_string()) }
+        })
+        .await;
+        alice.delete(&app.path("/perms/bob")).await.expect(204);
+        let ended = tokio::time::timeout(BOUND, async { while let Ok(Some(_)) = followed.chunk().await {} });
+        ended.await.expect("bob's stream ends");
+    };
+    let ran = tokio::time::timeout(Duration::from_secs(120), async { tokio::join!(one_off, taken_away) });
+    let (ran, ()) = ran.await.expect("the one-off ends");
+    assert_eq!(ran.status, 403, "{ran:?}");
+    assert!(!ran.text.contains("PATH"), "{ran:?}");
+    assert_eq!(app.get("/log-drains").await["count"], 0);
+}
+
+#[tokio::test]
+async fn a_push_that_waited_or_builds_is_called_off_with_the_access() {
+    let server = Slipway::start().await;
+    let (alice, bob) = alice_and_bob(&server).await;
+    let (app, repo) = alice.serving("docker-web").await;
+    app.post("/perms", &json!({ "username": "bob" })).await.expect(201);
+    let his = Repo::of("docker-slow-build");
+    let building = bob.start_git(&his, &["push", "--force", &bob.remote(&app.name), "HEAD:refs/heads/main"]);
+    wait_until("bob's push builds", SHORT, async || {
+        let found = server.rows("SELECT step FROM operations WHERE kind = 'push' AND status = 'running'").await;
+        if found == ["build"] { Ok(()) } else { Err(format!("{found:?}")) }
+    })
+    .await;
+    let waiting = bob.start_git(&his, &["push", "--force", &bob.remote(&app.name), "HEAD:refs/heads/master"]);
+    let before = app.versions().await;
+    alice.delete(&app.path("/perms/bob")).await.expect(204);
+    building.finish().await.failed().says(&["access to this app was taken away"]);
+    waiting.finish().await.failed();
+    assert_eq!(app.versions().await, before);
+    assert_eq!(app.page().await["version"], "1");
+    app.push(&repo).await.succeeded();
+}
+
+#[tokio::test]
+async fn an_open_connection_is_of_no_use_without_its_key() {
+    let server = Slipway::start().await;
+    let (alice, _bob) = alice_and_bob(&server).await;
+    let (app, _repo) = alice.serving("docker-web").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("master");
+    let control = format!("ControlPath={}", socket.display());
+    let options = ["-o", "ControlMaster=auto", "-o", "ControlPersist=60", "-o", &control];
+    let clone = format!("git-upload-pack '{}.git'", app.name);
+    alice.ssh(&options, &["hello"]).await.failed().says(&["Hi alice"]);
+    assert!(socket.exists(), "the connection is kept");
+    alice.delete("/keys/laptop").await.expect(204);
+    let answer = alice.ssh(&options, &[&clone]).await.failed();
+    assert!(!answer.output().contains("refs/heads/main"), "{}", answer.output());
+    // The master, if it is still there, ends with its socket's folder.
+    let mut stop = std::process::Command::new("ssh");
+    stop.args(["-o", &control, "-O", "exit", "nobody@localhost"]);
+    let _ = stop.output();
+}
+
+#[tokio::test]
+async fn another_password_ends_what_was_signed_in_with_the_old_one() {
+    let server = Slipway::start().await;
+    let (mut alice, _bob) = alice_and_bob(&server).await;
+    let tutum = Tutum::of(&alice).await;
+    tutum.get("/application/").await.expect(200);
+    let (old, app) = (alice.token.clone(), alice.create("hers").await.name);
+    let path = format!("/apps/{app}/logs?follow=true");
+    let mut followed = alice.request(reqwest::Method::GET, &path).send().await.expect("it answers");
+    let change = json!({ "password": alice.password, "new_password": "another one" });
+    alice.post("/auth/passwd", &change).await.expect(200);
+    alice.get("/apps").await.expect(401);
+    tutum.get("/application/").await.expect(401);
+    let ended = tokio::time::timeout(BOUND, async { while let Ok(Some(_)) = followed.chunk().await {} });
+    ended.await.expect("her stream of before ends");
+    alice.password = "another one".to_owned();
+    alice.log_in().await;
+    assert_ne!(alice.token, old);
+    alice.get("/apps").await.expect(200);
+
+    // On the host, by another process.
+    server.cli(&["user", "reset-password", "alice"], &[]).await.succeeded();
+    wait_until("her token is worth nothing", BOUND, async || match alice.get("/apps").await.status {
+        401 => Ok(()),
+        status => Err(format!("{status}")),
+    })
+    .await;
+}
