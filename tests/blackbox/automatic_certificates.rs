@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{App, Authority, LONG, Slipway, by_name, wait_until};
+use crate::support::{App, Authority, LONG, Slipway, by_name, raw_request, wait_until};
 
 /// Waits until the app's certificates are as `is_so` wants them.
 async fn until(app: &App<'_>, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
@@ -54,6 +54,18 @@ async fn every_name_gets_a_certificate_that_is_renewed_and_outlives_a_restart() 
         authority.visit(&visitor, "slipway.slip.test").await.map(drop)
     })
     .await;
+    // From then on tokens go there by HTTPS only; GET and HEAD as browsers expect, others with their method.
+    let (http, https) = (server.addresses().http, server.addresses().https.port());
+    let plain =
+        async |line: &str| raw_request(http, &format!("{line} HTTP/1.1\r\nHost: slipway.slip.test"), "").await.0;
+    let head = plain("GET /v1/apps?limit=1").await.to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 301 "), "{head}");
+    // Who names no port came by one that something maps to ours.
+    assert!(head.contains("location: https://slipway.slip.test/v1/apps?limit=1\r\n"), "{head}");
+    assert!(plain("POST /v1/auth/login").await.starts_with("HTTP/1.1 308 "));
+    let url = format!("https://slipway.slip.test:{https}/v1/apps");
+    let answer = visitor.get(url).send().await.expect("the API answers by HTTPS");
+    assert_eq!(answer.headers()["strict-transport-security"], "max-age=15552000");
 
     // Two thirds of its time are over: the next one comes, of the same account, while this one is served.
     server.stop().await;
