@@ -150,7 +150,7 @@ impl Wanted {
 
 /// What each app of an account wants to run: by its formation and latest release, or what an operation that is under way
 /// brings it to, whichever is more. Apps that want nothing are left out.
-pub async fn wanted<'c>(
+pub async fn wanted(
     tx: &mut Transaction,
     owner: UserId,
     memory: i64,
