@@ -11,6 +11,7 @@ pub mod engine;
 pub mod git;
 pub mod logs;
 pub mod model;
+pub mod outbound;
 pub mod platform;
 pub mod push;
 pub mod release;
