@@ -128,15 +128,18 @@ impl Fetch<'_> {
             drop(errors);
             child.wait().await
         };
-        let status = tokio::select! {
-            status = run => status.map_err(failed())?,
+        let (status, is_outgrown) = tokio::select! {
+            status = run => (Some(status.map_err(failed())?), self.size().await? > self.max_bytes),
             size = self.outgrown() => {
                 size?;
-                drop(group);
-                // What has come is worth nothing, and would count the next time.
-                fs::remove_dir_all(self.repository).map_err(failed())?;
-                return Ok(Some(self.outgrew()));
+                (None, true)
             }
+        };
+        let Some(status) = status.filter(|_| !is_outgrown) else {
+            drop(group);
+            // What has come is worth nothing, and would count the next time.
+            fs::remove_dir_all(self.repository).map_err(failed())?;
+            return Ok(Some(self.outgrew()));
         };
         Ok((!status.success()).then(|| String::from_utf8_lossy(&said).into_owned()))
     }
@@ -157,14 +160,19 @@ impl Fetch<'_> {
     async fn outgrown(&self) -> Result<u64, GitError> {
         loop {
             tokio::time::sleep(LOOK).await;
-            let path = self.repository.to_owned();
-            let size = tokio::task::spawn_blocking(move || folder_bytes(&path)).await;
-            let size = size.unwrap_or_else(|error| Err(io::Error::other(error)));
-            let size = size.map_err(GitError::io("read", self.repository))?;
+            let size = self.size().await?;
             if size > self.max_bytes {
                 return Ok(size);
             }
         }
+    }
+
+    /// Bytes that the repository has on disk.
+    async fn size(&self) -> Result<u64, GitError> {
+        let path = self.repository.to_owned();
+        let size = tokio::task::spawn_blocking(move || folder_bytes(&path)).await;
+        let size = size.unwrap_or_else(|error| Err(io::Error::other(error)));
+        size.map_err(GitError::io("read", self.repository))
     }
 
     fn outgrew(&self) -> String {

@@ -97,6 +97,12 @@ impl Target {
         if location.contains('\\') {
             return Err(InvalidTarget::Characters);
         }
+        let is_whole = location.split_once(':').is_some_and(|(scheme, _)| {
+            scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.bytes().all(|b| b.is_ascii_alphanumeric())
+        });
+        if is_whole {
+            return Self::parse(location, schemes);
+        }
         let next = self.url.join(location).map_err(|_| InvalidTarget::Host)?;
         Self::parse(next.as_str(), schemes)
     }

@@ -212,7 +212,10 @@ impl World {
 
 /// Receivers on this machine, except where a test asks for the rule.
 fn drain_settings() -> DrainSettings {
-    DrainSettings { outbound: Outbound::new("127.0.0.0/8,localhost".parse().unwrap()), ..DrainSettings::default() }
+    DrainSettings {
+        outbound: Outbound::new("127.0.0.0/8,localhost,192.0.2.1".parse().unwrap()),
+        ..DrainSettings::default()
+    }
 }
 
 fn rollout_settings() -> RolloutSettings {
