@@ -150,11 +150,7 @@ impl Wanted {
 
 /// What each app of an account wants to run: by its formation and latest release, or what an operation that is under way
 /// brings it to, whichever is more. Apps that want nothing are left out.
-pub async fn wanted(
-    tx: &mut Transaction,
-    owner: UserId,
-    memory: i64,
-) -> Result<HashMap<AppId, Wanted>, StoreError> {
+pub async fn wanted(tx: &mut Transaction, owner: UserId, memory: i64) -> Result<HashMap<AppId, Wanted>, StoreError> {
     let rows = sqlx::query(
         "SELECT apps.id AS app_id, formations.process AS process, formations.wanted AS wanted, configs.limits AS limits \
          FROM apps JOIN formations ON formations.app_id = apps.id \
