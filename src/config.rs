@@ -15,7 +15,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::model::{BaseImages, BuilderKey, ChallengeChoice, Frontend, Registration, Size};
+use crate::model::{BaseImages, BuilderKey, ChallengeChoice, Frontend, OutboundAllow, Registration, Size};
 
 pub use options::{ConfigError, Options, Origin};
 pub use settings::{DefaultValue, SETTINGS, Setting};
@@ -113,8 +113,8 @@ pub struct Config {
     pub base_images: BaseImages,
     /// Free disk space in bytes below which no build begins. May be zero.
     pub min_free_disk_bytes: u64,
-    /// Whether submodules and buildpacks may be fetched from this very machine, and log drains go to it.
-    pub fetch_from_self: bool,
+    /// What tenants may have the server ask beside public addresses.
+    pub outbound_allow: OutboundAllow,
     /// How long a new instance may take until it is healthy.
     pub boot_timeout: Duration,
     /// How long requests may go on at an instance that is being replaced. May be zero.

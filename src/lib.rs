@@ -12,6 +12,7 @@ pub mod git;
 pub mod logs;
 pub mod model;
 pub mod net;
+pub mod outbound;
 pub mod platform;
 pub mod push;
 pub mod release;

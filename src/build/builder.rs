@@ -17,6 +17,7 @@ use crate::engine::{
 };
 use crate::git::Source;
 use crate::model::{App, AppId, BuildId, BuildKind, ConfigVars, Frontend, OperationId, Procfile, UserId};
+use crate::outbound::Outbound;
 
 /// Names of containers that builds use begin so.
 const CONTAINER_PREFIX: &str = "slipway-build-";
@@ -41,8 +42,8 @@ pub struct BuildSettings {
     pub min_free_bytes: u64,
     /// How many builds go on at once; the others wait for their turn.
     pub at_once: NonZeroUsize,
-    /// Whether submodules and buildpacks may be fetched from this very machine.
-    pub fetches_from_itself: bool,
+    /// Where submodules and buildpacks may be fetched from.
+    pub outbound: Outbound,
     /// Certificates that builds trust beside the usual ones.
     pub ca_bundle: Option<PathBuf>,
     /// Where slugs are kept.

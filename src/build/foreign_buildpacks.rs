@@ -77,7 +77,7 @@ impl Builder {
             time_limit: TIME_LIMIT,
             max_bytes: MOST_BYTES,
             ca_bundle: self.settings.ca_bundle.clone(),
-            allow_loopback: self.settings.fetches_from_itself,
+            outbound: self.settings.outbound.clone(),
         };
         let phase = Phase::begin(on_line, &format!("Fetching buildpack {}", foreign.shown()));
         let source = match buildpack {

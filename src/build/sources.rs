@@ -23,7 +23,7 @@ impl Builder {
         let options = SubmoduleOptions {
             time_limit: SubmoduleOptions::default().time_limit.min(self.settings.time_limit),
             ca_bundle: self.settings.ca_bundle.clone(),
-            allow_loopback: self.settings.fetches_from_itself,
+            outbound: self.settings.outbound.clone(),
             no_cache: request.no_cache,
             ..SubmoduleOptions::default()
         };

@@ -45,7 +45,7 @@ impl World {
             time_limit: Duration::from_secs(300),
             slug_bytes: 500 << 20,
             image_bytes: 10 << 30,
-            fetches_from_itself: false,
+            outbound: crate::outbound::Outbound::default(),
             min_free_bytes: 1 << 20,
             at_once: NonZeroUsize::MIN,
             ca_bundle: ca_bundle(),

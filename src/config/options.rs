@@ -61,6 +61,12 @@ pub enum ConfigError {
         /// The key.
         key: String,
     },
+    /// A setting of earlier versions, which another one replaces.
+    #[error(
+        "{0}: this setting is gone; set SLIPWAY_OUTBOUND_ALLOW=127.0.0.0/8 (outbound_allow in the file) for what apps may fetch \
+         from this very machine, or better the one HOST:PORT that they need"
+    )]
+    Gone(Origin),
     /// The file is not TOML.
     #[error("file {} is not valid TOML: {message}", path.display())]
     Syntax {
@@ -160,6 +166,9 @@ impl Options {
                 environment.insert(variable, value);
             }
         }
+        if let Some(value) = std::env::var_os(GONE_VARIABLE) {
+            environment.insert(GONE_VARIABLE.to_owned(), value.to_string_lossy().into_owned());
+        }
         self.load_from(&environment)
     }
 
@@ -169,6 +178,9 @@ impl Options {
             Some(path) => (path.as_path(), true),
             None => (Path::new(DEFAULT_FILE), false),
         };
+        if environment.get(GONE_VARIABLE).is_some_and(|value| !value.is_empty()) {
+            return Err(ConfigError::Gone(Origin::Environment(GONE_VARIABLE.to_owned())));
+        }
         let mut given = read_file(path, must_exist)?;
         for setting in SETTINGS {
             // An empty variable is the usual way to say "none" in a shell and in unit files.
@@ -182,6 +194,10 @@ impl Options {
         Given(given).into_config()
     }
 }
+
+/// A setting of earlier versions. Nobody who relies on it is to find out by refused fetches.
+const GONE_KEY: &str = "fetch_from_self";
+const GONE_VARIABLE: &str = "SLIPWAY_FETCH_FROM_SELF";
 
 type Values = BTreeMap<&'static str, (Origin, String)>;
 
@@ -200,7 +216,11 @@ fn read_file(path: &Path, must_exist: bool) -> Result<Values, ConfigError> {
     let mut values = Values::new();
     for (key, value) in table {
         let Some(setting) = SETTINGS.iter().find(|setting| setting.key() == key) else {
-            return Err(ConfigError::UnknownKey { path: path.to_owned(), key });
+            let path = path.to_owned();
+            return Err(match key.as_str() {
+                GONE_KEY => ConfigError::Gone(Origin::File(path, key)),
+                _ => ConfigError::UnknownKey { path, key },
+            });
         };
         let origin = Origin::File(path.to_owned(), key);
         let text = match value {
@@ -314,7 +334,7 @@ impl Given {
             build_frontends: self.maybe("build-frontends", parse::frontends)?.unwrap_or_default(),
             base_images: self.maybe("build-base-images", parse::base_images)?.unwrap_or_default(),
             min_free_disk_bytes: self.get("min-free-disk", parse::size(0))?,
-            fetch_from_self: self.get("fetch-from-self", parse::yes_or_no)?,
+            outbound_allow: self.maybe("outbound-allow", str::parse)?.unwrap_or_default(),
             boot_timeout: self.get("boot-timeout", parse::duration(second))?,
             drain_timeout: self.get("drain-timeout", parse::duration(no_time))?,
             websocket_grace: self.get("websocket-grace", parse::duration(no_time))?,

@@ -108,10 +108,11 @@ pub const SETTINGS: &[Setting] = &[
         "Images of this machine that Dockerfiles may build on: references with *, commas between them",
     ),
     fixed("min-free-disk", "1GiB", "Free disk space below which no build begins; 0 asks for none"),
-    fixed(
-        "fetch-from-self",
-        "no",
-        "Whether builds may fetch from this very machine, and log drains go to it: yes or no",
+    computed(
+        "outbound-allow",
+        "nothing",
+        "git.lan,10.0.0.5:5000,192.168.7.0/24",
+        "What apps may have the server fetch from beside public addresses: hosts, HOST:PORT and networks, commas between them",
     ),
     fixed("boot-timeout", "60s", "How long a new instance may take until it is healthy"),
     fixed("drain-timeout", "30s", "How long requests may go on at an instance that is being replaced"),

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Engine, EngineError, Image, LineSink, PullFailure, RegistryLogin, label};
 use crate::model::{AppId, BaseImages, ConfigVars, ImageReference, REGISTRY_PASSWORD, REGISTRY_USERNAME};
+use crate::outbound::Outbound;
 
 /// Where the stack's images are unless the operator says otherwise. Everybody may build on them.
 pub const DEFAULT_STACK: &str = "slipway/stack";
@@ -25,6 +26,8 @@ pub struct ImageFetcher {
     /// Repository of the stack's images.
     stack: String,
     bases: BaseImages,
+    /// Which registries may be asked.
+    outbound: Outbound,
     /// Where names are written down for as long as a registry's name may be in the engine.
     journal: PathBuf,
     /// Held while something about a repository's names is looked at or changed.
@@ -41,15 +44,22 @@ struct Entry {
 impl ImageFetcher {
     /// A fetcher that keeps its notes in the folder `journal`, which is made when it is first needed. `stack` is the repository of
     /// the images that slugs are built and run on.
-    pub fn new(engine: Arc<dyn Engine>, stack: String, bases: BaseImages, journal: PathBuf) -> Self {
-        Self { engine, stack, bases, journal, repositories: Mutex::default() }
+    pub fn new(
+        engine: Arc<dyn Engine>,
+        stack: String,
+        bases: BaseImages,
+        outbound: Outbound,
+        journal: PathBuf,
+    ) -> Self {
+        Self { engine, stack, bases, outbound, journal, repositories: Mutex::default() }
     }
 
     /// One for tests, which keeps its notes in a folder of its own.
     #[cfg(test)]
     pub fn for_tests(engine: Arc<dyn Engine>) -> Arc<Self> {
         let journal = std::env::temp_dir().join(format!("slipway-pulls-{}", uuid::Uuid::new_v4()));
-        Arc::new(Self::new(engine, DEFAULT_STACK.to_owned(), BaseImages::Local, journal))
+        let outbound = Outbound::default();
+        Arc::new(Self::new(engine, DEFAULT_STACK.to_owned(), BaseImages::Local, outbound, journal))
     }
 
     /// The engine that they come to.
@@ -170,6 +180,10 @@ impl ImageFetcher {
         on_line: LineSink<'_>,
     ) -> Result<Image, EngineError> {
         let text = reference.to_string();
+        if let Err(why) = self.outbound.check_registry(reference.host()).await {
+            tracing::debug!(%why, image = text, "a registry is not asked");
+            return Err(EngineError::PullFailed { failure: PullFailure::Unreachable, reference: text });
+        }
         // Whatever has the name now gets it back, also what this app may not use.
         let before = match local {
             Some(image) => Some(image.id.clone()),

@@ -97,8 +97,11 @@ pub enum PullFailure {
     /// It does not have the image.
     #[error("the registry has no such image")]
     Missing,
-    /// Nobody answers, or no name service knows the registry.
-    #[error("no registry answers")]
+    /// Nobody answers, no name service knows the registry, or it is where none is asked. They are not told apart, so that
+    /// nobody finds out by images what there is in the operator's network.
+    #[error(
+        "no registry answers at a public address, or at one that the operator of this server lists in SLIPWAY_OUTBOUND_ALLOW"
+    )]
     Unreachable,
     /// What answered is no registry that the engine can talk to, or broke off.
     #[error("the registry's answer cannot be used")]

@@ -13,8 +13,9 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 
 use super::program::{GIT, environment};
-use super::remote::{PROXIES, Remote};
+use super::remote::{Pin, Remote};
 use super::{GitError, read_ref};
+use crate::outbound::Outbound;
 
 /// Between two looks at how much has come.
 const LOOK: Duration = Duration::from_millis(200);
@@ -26,7 +27,7 @@ const PROTOCOLS: &str = "https:http:git";
 const NO_SINGLE_COMMIT: [&str; 5] = ["unadvertised", "not our ref", "dumb http", "shallow", "not support"];
 
 /// Settings of a fetch, for `git -c`. What comes is checked as strictly as what is pushed.
-const SETTINGS: [&str; 12] = [
+const SETTINGS: [&str; 13] = [
     "fetch.fsckObjects=true",
     "fetch.fsck.zeroPaddedFilemode=ignore",
     "fetch.fsck.badTimezone=ignore",
@@ -35,8 +36,9 @@ const SETTINGS: [&str; 12] = [
     "gc.auto=0",
     "maintenance.auto=false",
     "credential.helper=",
-    // The address that was looked at is the one that is asked.
+    // The address that was looked at is the one that is asked; what a server names beside it, alternates included, is not.
     "http.followRedirects=false",
+    "transfer.bundleURI=false",
     // A server that sends less than 1000 bytes a second for that long has stopped.
     "http.lowSpeedLimit=1000",
     "http.lowSpeedTime=30",
@@ -52,7 +54,7 @@ pub(super) struct Fetch<'a> {
     pub(super) commit: &'a str,
     /// Bytes that may come, unpacked or not.
     pub(super) max_bytes: u64,
-    pub(super) allow_loopback: bool,
+    pub(super) outbound: &'a Outbound,
     pub(super) ca_bundle: Option<&'a Path>,
 }
 
@@ -84,17 +86,17 @@ impl Fetch<'_> {
         } else {
             create(self.repository)?;
         }
-        let pin = match self.remote.look_up(self.allow_loopback).await {
+        let pin = match self.remote.pin(self.outbound).await {
             Ok(pin) => pin,
             Err(why) => return Ok(Fetched::No(why)),
         };
         let alone = [format!("{}:{reference}", self.commit)];
-        let Some(said) = self.git(pin.as_deref(), Some("--depth=1"), &alone).await? else { return Ok(Fetched::Now) };
+        let Some(said) = self.git(&pin, Some("--depth=1"), &alone).await? else { return Ok(Fetched::Now) };
         if !NO_SINGLE_COMMIT.iter().any(|words| said.contains(words)) {
             return Ok(Fetched::No(self.reason(&said)));
         }
         let all = ["+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"].map(str::to_owned);
-        if let Some(said) = self.git(pin.as_deref(), None, &all).await? {
+        if let Some(said) = self.git(&pin, None, &all).await? {
             return Ok(Fetched::No(self.reason(&said)));
         }
         self.mark(&reference)
@@ -114,12 +116,7 @@ impl Fetch<'_> {
     }
 
     /// Runs git; yields what it said if it failed.
-    async fn git(
-        &self,
-        pin: Option<&str>,
-        depth: Option<&str>,
-        refspecs: &[String],
-    ) -> Result<Option<String>, GitError> {
+    async fn git(&self, pin: &Pin, depth: Option<&str>, refspecs: &[String]) -> Result<Option<String>, GitError> {
         let failed = || GitError::io("run 'git fetch' in", self.repository);
         let mut child = self.command(pin, depth, refspecs).spawn().map_err(failed())?;
         let group = Group::of(&child);
@@ -131,27 +128,30 @@ impl Fetch<'_> {
             drop(errors);
             child.wait().await
         };
-        let status = tokio::select! {
-            status = run => status.map_err(failed())?,
+        let (status, is_outgrown) = tokio::select! {
+            status = run => (Some(status.map_err(failed())?), self.size().await? > self.max_bytes),
             size = self.outgrown() => {
-                let (_, most) = (size?, self.max_bytes >> 20);
-                drop(group);
-                // What has come is worth nothing, and would count the next time.
-                fs::remove_dir_all(self.repository).map_err(failed())?;
-                return Ok(Some(format!("fatal: it has more than {most} MiB, which is as much as is fetched")));
+                size?;
+                (None, true)
             }
+        };
+        let Some(status) = status.filter(|_| !is_outgrown) else {
+            drop(group);
+            // What has come is worth nothing, and would count the next time.
+            fs::remove_dir_all(self.repository).map_err(failed())?;
+            return Ok(Some(self.outgrew()));
         };
         Ok((!status.success()).then(|| String::from_utf8_lossy(&said).into_owned()))
     }
 
-    fn command(&self, pin: Option<&str>, depth: Option<&str>, refspecs: &[String]) -> Command {
+    fn command(&self, pin: &Pin, depth: Option<&str>, refspecs: &[String]) -> Command {
         let mut command = program(pin, self.ca_bundle);
         let mut folder = OsString::from("--git-dir=");
         folder.push(self.repository);
         command.arg(folder);
         command.args(["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--force"]);
         command.args(depth).arg("--");
-        command.arg(&self.remote.url).args(refspecs);
+        command.arg(&pin.url).args(refspecs);
         command.stdout(Stdio::null());
         command
     }
@@ -160,17 +160,27 @@ impl Fetch<'_> {
     async fn outgrown(&self) -> Result<u64, GitError> {
         loop {
             tokio::time::sleep(LOOK).await;
-            let path = self.repository.to_owned();
-            let size = tokio::task::spawn_blocking(move || folder_bytes(&path)).await;
-            let size = size.unwrap_or_else(|error| Err(io::Error::other(error)));
-            let size = size.map_err(GitError::io("read", self.repository))?;
+            let size = self.size().await?;
             if size > self.max_bytes {
                 return Ok(size);
             }
         }
     }
 
-    /// The line that tells why, in the words of a person who pushes.
+    /// Bytes that the repository has on disk.
+    async fn size(&self) -> Result<u64, GitError> {
+        let path = self.repository.to_owned();
+        let size = tokio::task::spawn_blocking(move || folder_bytes(&path)).await;
+        let size = size.unwrap_or_else(|error| Err(io::Error::other(error)));
+        size.map_err(GitError::io("read", self.repository))
+    }
+
+    fn outgrew(&self) -> String {
+        format!("it has more than {} MiB, which is as much as is fetched", self.max_bytes >> 20)
+    }
+
+    /// Why git failed, for a person who pushes: one of a few kinds. What the server there said is not quoted, since not everything that
+    /// answers is a public one.
     pub(super) fn reason(&self, said: &str) -> String {
         let line = |words: &str| said.lines().find(|line| line.contains(words));
         if line("could not read Username").is_some() || line("Authentication failed").is_some() {
@@ -182,25 +192,40 @@ impl Fetch<'_> {
                 "it has moved, the server answers with another address: write that one into {place} and push again"
             );
         }
-        let told = line("fatal:").or_else(|| said.lines().last()).unwrap_or("git fetch failed");
-        self.remote.without_secret(told.trim_start_matches("fatal: ").trim())
+        if said == self.outgrew() {
+            return said.to_owned();
+        }
+        let kinds: [(&[&str], &str); 6] = [
+            (&["not found", "returned error: 404"], "the repository is not found there"),
+            (&["returned error:"], "the server there answers with an error"),
+            (&["certificate", "SSL", "TLS"], "its certificate is not trusted, or of another name"),
+            (&["timed out", "too slow", "Operation too slow"], "it does not answer in time"),
+            (
+                &["Failed to connect", "unable to connect", "Connection refused", "unreachable", "No route"],
+                "it cannot be reached",
+            ),
+            (
+                &["fsck", "fatal: fsck error", "index-pack", "unpack-objects"],
+                "what it sends is damaged, or not a sound repository",
+            ),
+        ];
+        let kind = kinds.iter().find(|(words, _)| words.iter().any(|words| line(words).is_some()));
+        kind.map_or("no repository that git can read answers there", |(_, kind)| kind).to_owned()
     }
 }
 
 /// git with the settings of a fetch, to be given a command.
-pub(super) fn program(pin: Option<&str>, ca_bundle: Option<&Path>) -> Command {
+pub(super) fn program(pin: &Pin, ca_bundle: Option<&Path>) -> Command {
     let mut command = Command::new(GIT);
     command.env_clear().envs(environment()).env("GIT_ALLOW_PROTOCOL", PROTOCOLS);
-    for name in PROXIES {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
+    if let Some(host) = &pin.virtual_host {
+        command.env("GIT_OVERRIDE_VIRTUAL_HOST", host);
     }
     if let Some(bundle) = ca_bundle {
         // Beside the usual ones, which lie there one by one.
         command.env("GIT_SSL_CAINFO", bundle).env("GIT_SSL_CAPATH", "/etc/ssl/certs");
     }
-    command.args(SETTINGS.iter().copied().chain(pin).flat_map(|setting| ["-c", setting]));
+    command.args(SETTINGS.iter().copied().chain(pin.setting.as_deref()).flat_map(|setting| ["-c", setting]));
     // A group of its own, so that a kill reaches what git starts.
     command.process_group(0).kill_on_drop(true);
     command.stdin(Stdio::null()).stderr(Stdio::piped());

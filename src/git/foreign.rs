@@ -1,7 +1,6 @@
 //! Repositories and archives of others, as they stand now: buildpacks that an app names by their addresses.
 
 use std::io::{Seek, Write};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,8 +10,10 @@ use tokio::io::AsyncReadExt;
 
 use super::fetch::{Fetch, Fetched, Group, program};
 use super::import::import_into;
-use super::remote::Remote;
+use super::remote::{Remote, SCHEMES};
 use super::{ArchiveOptions, GitError, Source, SourceLimits};
+use crate::model::Target;
+use crate::outbound::{Outbound, failure};
 
 /// How often a server may send on to another address.
 const REDIRECTS: usize = 5;
@@ -37,8 +38,8 @@ pub struct Foreign {
     pub max_bytes: u64,
     /// Certificates that are trusted beside the usual ones.
     pub ca_bundle: Option<PathBuf>,
-    /// Takes addresses of this very machine, too.
-    pub allow_loopback: bool,
+    /// What may be asked.
+    pub outbound: Outbound,
 }
 
 impl Foreign {
@@ -71,17 +72,22 @@ impl Foreign {
 
     /// The file, or why it cannot be had. Each address on the way is looked at as the first one was.
     async fn download_now(&self) -> Result<Result<std::fs::File, String>, GitError> {
-        let mut url = self.url.clone();
+        let mut target = match Remote::parse(&self.url, self.place) {
+            Ok(remote) => remote.target().clone(),
+            Err(why) => return Ok(Err(why)),
+        };
         for _ in 0..REDIRECTS {
-            let answer = match self.ask(&url).await {
+            let answer = match self.ask(&target).await {
                 Ok(answer) => answer,
                 Err(why) => return Ok(Err(why)),
             };
             if answer.status().is_redirection() {
                 let next = answer.headers().get("Location").and_then(|value| value.to_str().ok());
-                let next = next.and_then(|next| answer.url().join(next).ok());
-                let Some(next) = next else { return Ok(Err("it redirects to nowhere".to_owned())) };
-                url = next.to_string();
+                let next = next.and_then(|next| target.join(next, &SCHEMES[..2]).ok());
+                let Some(next) = next else {
+                    return Ok(Err("it redirects to what is no plain https:// or http:// address".to_owned()));
+                };
+                target = next;
                 continue;
             }
             if !answer.status().is_success() {
@@ -92,22 +98,17 @@ impl Foreign {
         Ok(Err(format!("it redirects more than {REDIRECTS} times")))
     }
 
-    async fn ask(&self, url: &str) -> Result<reqwest::Response, String> {
-        let remote = Remote::parse(url, self.place)?;
-        let address = remote.address(self.allow_loopback).await?;
-        let mut client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
-        if let Some(address) = address {
-            // What was looked at is what is asked.
-            client = client.resolve(remote.host(), SocketAddr::new(address, 0));
-        }
+    async fn ask(&self, target: &Target) -> Result<reqwest::Response, String> {
+        let pinned = self.outbound.resolve(target).await.map_err(|why| why.to_string())?;
+        let mut client = pinned.http_client();
         if let Some(bundle) = &self.ca_bundle {
             let pem =
                 tokio::fs::read(bundle).await.map_err(|error| format!("reading {}: {error}", bundle.display()))?;
             let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| error.to_string())?;
             client = certificates.into_iter().fold(client, reqwest::ClientBuilder::add_root_certificate);
         }
-        let asked = async { client.build()?.get(url).send().await };
-        asked.await.map_err(|error| remote.without_secret(&causes(&error.without_url())))
+        let asked = async { client.build()?.get(target.url().clone()).send().await };
+        asked.await.map_err(|error| failure(&error).to_owned())
     }
 
     async fn keep(&self, mut answer: reqwest::Response) -> Result<Result<std::fs::File, String>, GitError> {
@@ -118,7 +119,7 @@ impl Foreign {
             let chunk = match answer.chunk().await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
-                Err(error) => return Ok(Err(causes(&error.without_url()))),
+                Err(error) => return Ok(Err(failure(&error).to_owned())),
             };
             match left.checked_sub(chunk.len() as u64) {
                 Some(rest) => left = rest,
@@ -154,7 +155,8 @@ impl Foreign {
 
     /// The address without a login, for messages.
     pub fn shown(&self) -> String {
-        Remote::parse(&self.url, self.place).map_or_else(|_| self.url.clone(), |remote| remote.shown())
+        Remote::parse(&self.url, self.place)
+            .map_or_else(|_| "an address that cannot be read".to_owned(), |remote| remote.shown())
     }
 
     /// The source, or why it cannot be had.
@@ -169,7 +171,7 @@ impl Foreign {
             remote: &remote,
             commit: "",
             max_bytes: self.max_bytes,
-            allow_loopback: self.allow_loopback,
+            outbound: &self.outbound,
             ca_bundle: self.ca_bundle.as_deref(),
         };
         let commit = match self.commit(&fetch).await? {
@@ -189,13 +191,13 @@ impl Foreign {
         if let Some(commit) = self.reference.as_deref().filter(is_commit) {
             return Ok(Ok(commit.to_owned()));
         }
-        let pin = match fetch.remote.look_up(self.allow_loopback).await {
+        let pin = match fetch.remote.pin(&self.outbound).await {
             Ok(pin) => pin,
             Err(why) => return Ok(Err(why)),
         };
         let failed = || GitError::io("run 'git ls-remote' in", fetch.repository);
-        let mut command = program(pin.as_deref(), fetch.ca_bundle);
-        command.args(["ls-remote", "--quiet", "--"]).arg(&fetch.remote.url).stdout(Stdio::piped());
+        let mut command = program(&pin, fetch.ca_bundle);
+        command.args(["ls-remote", "--quiet", "--"]).arg(&pin.url).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(failed())?;
         let _group = Group::of(&child);
         let (out, errors) = (child.stdout.take(), child.stderr.take());
@@ -218,12 +220,6 @@ impl Foreign {
 fn folder() -> Result<TempDir, GitError> {
     let made = tempfile::Builder::new().prefix("slipway-fetch-").suffix(".git").tempdir();
     made.map_err(GitError::io("create a folder in", &std::env::temp_dir()))
-}
-
-/// An error and what caused it, on one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The commit of a reference among the lines of `git ls-remote`: a branch before a tag, of a tag what it points to.

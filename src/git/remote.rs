@@ -1,29 +1,29 @@
-//! Which addresses a submodule may be fetched from.
-
-use std::net::IpAddr;
-use std::time::Duration;
+//! Which addresses git may be given, and how it is kept at what was checked.
 
 use super::names::shown;
-use crate::model::is_own_address;
+use crate::model::{InvalidTarget, Target};
+use crate::outbound::{Outbound, Pinned};
 
-/// How long the look-up of a host may take.
-const LOOK_UP: Duration = Duration::from_secs(10);
-/// Proxies that git's transport knows, for servers that reach others only through one.
-pub(super) const PROXIES: [&str; 7] =
-    ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"];
+/// What is fetched from, and the usual ports.
+pub(super) const SCHEMES: [(&str, u16); 3] = [("https", 443), ("http", 80), ("git", 9418)];
 
 /// An address that git may be given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Remote {
-    /// As git takes it, with whatever password it holds.
-    pub(super) url: String,
+    target: Target,
     /// Where it is written, for messages.
     pub(super) place: &'static str,
-    host: String,
-    port: u16,
-    is_http: bool,
-    /// User and password.
-    secret: Option<String>,
+}
+
+/// What git is told, so that it asks the addresses that were checked and looks nothing up itself.
+#[derive(Debug)]
+pub(super) struct Pin {
+    /// The address, with whatever password it holds.
+    pub(super) url: String,
+    /// For `git -c`.
+    pub(super) setting: Option<String>,
+    /// The host that a server at a `git://` address is asked for.
+    pub(super) virtual_host: Option<String>,
 }
 
 impl Remote {
@@ -42,82 +42,62 @@ impl Remote {
                 shown(rest.as_bytes())
             ));
         }
-        let Some((scheme, rest)) = url.split_once("://") else {
+        if !url.contains("://") {
             return Err(format!("its address is of this server's own files: {instead}"));
-        };
-        let (port, is_http) = match scheme {
-            "https" => (443, true),
-            "http" => (80, true),
-            "git" => (9418, false),
-            _ => return Err(format!("'{}' is not fetched from: {instead}", shown(scheme.as_bytes()))),
-        };
-        if url.contains(|c: char| c.is_control() || c.is_whitespace()) {
-            return Err(format!("its address has blanks or control characters: {instead}"));
         }
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-        let (secret, place) = match authority.rsplit_once('@') {
-            Some((secret, place)) => (Some(secret.to_owned()), place),
-            None => (None, authority),
-        };
-        let (host, port) = host_and_port(place, port).ok_or_else(|| format!("its address has no host: {instead}"))?;
-        Ok(Self { url: url.to_owned(), place: written_in, host, port, is_http, secret })
+        let target = Target::parse(url, &SCHEMES).map_err(|why| {
+            let why = match why {
+                InvalidTarget::Scheme(scheme) => InvalidTarget::Scheme(shown(scheme.as_bytes())),
+                why => why,
+            };
+            format!("{why}: {instead}")
+        })?;
+        Ok(Self { target, place: written_in })
+    }
+
+    /// Where it is.
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The address as it was read, with whatever password it holds.
+    pub(super) fn url(&self) -> &str {
+        self.target.url().as_str()
     }
 
     /// The address without user and password, safe to print.
     pub(super) fn shown(&self) -> String {
-        shown(self.without_secret(&self.url).as_bytes())
+        shown(self.target.shown().as_bytes())
     }
 
-    /// What git said, with neither user nor password, safe to print.
-    pub(super) fn without_secret(&self, text: &str) -> String {
-        let Some(secret) = &self.secret else { return text.to_owned() };
-        let mut text = text.replace(&format!("{secret}@"), "");
-        for part in secret.split(':').filter(|part| part.len() > 3) {
-            text = text.replace(part, "***");
-        }
-        text
-    }
-
-    /// Looks the host up; yields a setting for `git -c` that keeps git at what was found, if there is one.
-    ///
-    /// The machine's own services, and those that clouds offer to a machine on link-local addresses, take whoever comes from
-    /// it for a friend; a tenant's submodule is none.
+    /// Looks the host up and checks where it is.
     ///
     /// # Errors
     /// Why it cannot be asked, as the end of a sentence.
-    pub(super) async fn look_up(&self, allow_loopback: bool) -> Result<Option<String>, String> {
-        let first = self.address(allow_loopback).await?;
-        let Some(first) = first.filter(|_| self.is_http && self.host.parse::<IpAddr>().is_err()) else {
-            return Ok(None);
-        };
-        Ok(Some(format!("http.curloptResolve={}:{}:{first}", self.host, self.port)))
+    pub(super) async fn pin(&self, outbound: &Outbound) -> Result<Pin, String> {
+        let pinned = outbound.resolve(&self.target).await.map_err(|why| why.to_string())?;
+        Ok(self.pin_to(&pinned))
     }
 
-    /// Its host.
-    pub(super) fn host(&self) -> &str {
-        &self.host
-    }
-
-    /// Looks the host up; yields the address to ask, or `None` where only a proxy knows it.
-    ///
-    /// # Errors
-    /// As [`Remote::look_up`].
-    pub(super) async fn address(&self, allow_loopback: bool) -> Result<Option<IpAddr>, String> {
-        let found = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((self.host.as_str(), self.port))).await;
-        let addresses: Vec<IpAddr> = match found {
-            Ok(Ok(found)) => found.map(|address| address.ip()).collect(),
-            // Behind a proxy names may mean nothing here.
-            _ if PROXIES.iter().any(|name| std::env::var_os(name).is_some()) => return Ok(None),
-            Ok(Err(_)) => return Err(format!("its host '{}' is not found", shown(self.host.as_bytes()))),
-            Err(_) => return Err(format!("looking up its host '{}' takes too long", shown(self.host.as_bytes()))),
-        };
-        if !allow_loopback && addresses.iter().any(|address| is_own_address(*address)) {
-            return Err(format!(
-                "its address is this server's own: write a public one into {} and push again",
-                self.place
-            ));
+    fn pin_to(&self, pinned: &Pinned) -> Pin {
+        let (target, first) = (&self.target, pinned.addresses()[0]);
+        let url = target.url();
+        if url.scheme() == "git" {
+            // There is no setting for this transport; but the host's name is said to its server, and can be said apart.
+            let host =
+                if target.host().contains(':') { format!("[{}]", target.host()) } else { target.host().to_owned() };
+            return Pin {
+                url: format!("git://{first}{}", url.path()),
+                setting: None,
+                virtual_host: Some(format!("{host}:{}", target.port())),
+            };
         }
-        Ok(addresses.first().copied())
+        let addresses: Vec<_> = pinned.addresses().iter().map(|it| it.ip().to_string()).collect();
+        let setting = target
+            .ip()
+            .is_none()
+            .then(|| format!("http.curloptResolve={}:{}:{}", target.host(), target.port(), addresses.join(",")));
+        Pin { url: url.as_str().to_owned(), setting, virtual_host: None }
     }
 }
 
@@ -133,31 +113,16 @@ fn ssh(url: &str) -> Option<String> {
     Some(place.replacen(':', "/", 1))
 }
 
-fn host_and_port(place: &str, default: u16) -> Option<(String, u16)> {
-    let (host, port) = match place.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once(']')?;
-            (host, port.strip_prefix(':'))
-        }
-        None => match place.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (place, None),
-        },
-    };
-    let port = match port {
-        None | Some("") => default,
-        Some(port) => port.parse().ok()?,
-    };
-    (!host.is_empty()).then(|| (host.to_owned(), port))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn only_absolute_addresses_of_the_net_are_read() {
-        let parse = |url: &str| Remote::parse(url, ".gitmodules").map(|remote| (remote.host, remote.port));
+        let parse = |url: &str| {
+            let remote = Remote::parse(url, ".gitmodules");
+            remote.map(|remote| (remote.target.host().to_owned(), remote.target.port()))
+        };
         assert_eq!(parse("https://example.com/a.git"), Ok(("example.com".into(), 443)));
         assert_eq!(parse("http://u:p@example.com:8080/a"), Ok(("example.com".into(), 8080)));
         assert_eq!(parse("git://[::1]:9/a"), Ok(("::1".into(), 9)));
@@ -179,6 +144,7 @@ mod tests {
             ("https://example.com:99999/x", "no host"),
             ("https://example.com/a b", "blanks"),
             ("https://example.com/\n", "blanks"),
+            ("http://127.0.0.1:1\\@example.com/x", "backslashes"),
         ] {
             let error = Remote::parse(url, ".gitmodules").unwrap_err();
             assert!(error.contains(text), "{url:?}: {error}");
@@ -189,21 +155,20 @@ mod tests {
     fn a_password_is_never_shown() {
         let remote = Remote::parse("https://bob:hunter22@example.com/a.git", ".gitmodules").unwrap();
         assert_eq!(remote.shown(), "https://example.com/a.git");
-        let said = remote.without_secret("cannot reach https://bob:hunter22@example.com/a.git, hunter22 is wrong");
-        assert_eq!(said, "cannot reach https://example.com/a.git, *** is wrong");
+        assert_eq!(remote.url(), "https://bob:hunter22@example.com/a.git");
     }
 
     #[tokio::test]
-    async fn the_servers_own_addresses_are_not_asked() {
-        for host in ["127.0.0.1", "127.1.2.3", "[::1]", "0.0.0.0", "169.254.169.254", "[::ffff:127.0.0.1]", "localhost"]
-        {
-            let remote = Remote::parse(&format!("http://{host}:1/x"), ".gitmodules").unwrap();
-            let error = remote.look_up(false).await.unwrap_err();
-            assert!(error.contains("this server's own"), "{host}: {error}");
-            assert!(remote.look_up(true).await.is_ok(), "{host}");
-        }
-        let pinned =
-            Remote::parse("http://localhost:81/x", ".gitmodules").unwrap().look_up(true).await.unwrap().unwrap();
-        assert!(pinned.starts_with("http.curloptResolve=localhost:81:"), "{pinned}");
+    async fn git_is_kept_at_what_was_checked() {
+        let outbound = Outbound::new("localhost,127.0.0.1".parse().unwrap());
+        let pin = async |url: &str| Remote::parse(url, ".gitmodules").unwrap().pin(&outbound).await.unwrap();
+        let web = pin("http://localhost:81/x").await;
+        assert!(web.setting.unwrap().starts_with("http.curloptResolve=localhost:81:"));
+        assert_eq!((web.url.as_str(), web.virtual_host), ("http://localhost:81/x", None));
+        assert_eq!(pin("http://127.0.0.1:81/x").await.setting, None);
+        let git = pin("git://localhost/~a/x.git").await;
+        let host = git.url.strip_prefix("git://").and_then(|rest| rest.strip_suffix(":9418/~a/x.git")).unwrap();
+        assert!(["127.0.0.1", "[::1]"].contains(&host), "{host}");
+        assert_eq!(git.virtual_host.as_deref(), Some("localhost:9418"));
     }
 }

@@ -16,6 +16,7 @@ use super::names::shown;
 use super::remote::Remote;
 use super::source::{MODE_SUBMODULE, Module};
 use super::{GitError, Source};
+use crate::outbound::Outbound;
 
 /// Where the addresses of submodules are written.
 const PLACE: &str = ".gitmodules";
@@ -37,8 +38,8 @@ pub struct SubmoduleOptions {
     pub depth: usize,
     /// Certificates that are trusted beside the usual ones.
     pub ca_bundle: Option<PathBuf>,
-    /// Takes addresses of this very machine, too. They are refused otherwise: its services trust those who come from it.
-    pub allow_loopback: bool,
+    /// What may be asked.
+    pub outbound: Outbound,
     /// Fetches everything anew.
     pub no_cache: bool,
 }
@@ -51,7 +52,7 @@ impl Default for SubmoduleOptions {
             count: 100,
             depth: 5,
             ca_bundle: None,
-            allow_loopback: false,
+            outbound: Outbound::default(),
             no_cache: false,
         }
     }
@@ -117,7 +118,7 @@ impl Source {
                 if level.depth == options.depth {
                     return Err(refused(&whole, &format!("is nested more than {} deep", options.depth)));
                 }
-                let repository = cache.join(format!("{}.git", hex::encode(Sha256::digest(&remote.url))));
+                let repository = cache.join(format!("{}.git", hex::encode(Sha256::digest(remote.url()))));
                 let source = fetch(&whole, &commit, &repository, &remote, options, on_line).await?;
                 used.insert(repository.clone());
                 modules.insert(whole.clone(), Module { repository, tree: source.tree().to_owned() });
@@ -187,9 +188,9 @@ async fn fetch(
         // Commit by commit it has grown; the present one alone may be small.
         remove(repository)?;
     }
-    let (max_bytes, allow_loopback) = (options.max_bytes, options.allow_loopback);
+    let (max_bytes, outbound) = (options.max_bytes, &options.outbound);
     let ca_bundle = options.ca_bundle.as_deref();
-    match (Fetch { repository, remote, commit, max_bytes, allow_loopback, ca_bundle }).run().await? {
+    match (Fetch { repository, remote, commit, max_bytes, outbound, ca_bundle }).run().await? {
         Fetched::Already => on_line(&format!("       {what} (fetched before)")),
         Fetched::Now => on_line(&format!("       {what} ({:.1} s)", began.elapsed().as_secs_f64())),
         Fetched::No(why) => {

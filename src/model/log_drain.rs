@@ -5,10 +5,13 @@ use std::str::FromStr;
 
 use url::Url;
 
-use super::{AppId, LogDrainId, Timestamp};
+use super::{AppId, InvalidTarget, LogDrainId, Target, Timestamp};
 
 /// Longest address of a log drain, in bytes.
 pub const DRAIN_URL_MAX: usize = 2048;
+
+/// Schemes with their usual ports.
+const SCHEMES: [(&str, u16); 4] = [("syslog", 514), ("syslog+tls", 6514), ("http", 80), ("https", 443)];
 
 /// How lines are handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +56,14 @@ impl DrainUrl {
     /// How lines go there.
     pub fn kind(&self) -> DrainKind {
         self.kind
+    }
+
+    /// Where it is.
+    ///
+    /// # Errors
+    /// For addresses of earlier versions, which took hosts that are not written plainly.
+    pub fn target(&self) -> Result<Target, InvalidTarget> {
+        Target::parse(self.as_str(), &SCHEMES)
     }
 
     /// The host, without the brackets of an IPv6 address.

@@ -16,6 +16,7 @@ use crate::engine::{Engine, EngineError, ImageFetcher};
 use crate::git::Repositories;
 use crate::logs::{Collector, DrainSettings, LogDrains, LogLimits, LogStore};
 use crate::net::Blocks;
+use crate::outbound::Outbound;
 use crate::platform::{
     AcmeSettings, AutomaticCertificates, Callers, CleanupDue, OwnedOperations, Parts, Platform, PlatformSettings,
     RoutedSettings, RunningBuilds, ServedCertificates, Throttle,
@@ -98,9 +99,10 @@ pub(super) async fn compose(
     let engine: Arc<dyn Engine> = docker;
     let data = &config.data_dir;
     let collector = Collector::new(engine.clone(), logs.clone(), TaskTracker::new(), stops.background.clone());
-    let to = DrainSettings { allows_own_addresses: config.fetch_from_self, ..DrainSettings::default() };
-    let images =
-        ImageFetcher::new(engine.clone(), config.stack.clone(), config.base_images.clone(), data.join("pulls"));
+    let outbound = Outbound::new(config.outbound_allow.clone());
+    let to = DrainSettings { outbound: outbound.clone(), ..DrainSettings::default() };
+    let (stack, bases) = (config.stack.clone(), config.base_images.clone());
+    let images = ImageFetcher::new(engine.clone(), stack, bases, outbound.clone(), data.join("pulls"));
     let images = Arc::new(images);
     images.recover().await.context("taking away the names of images that were being pulled")?;
     let rollouts = Rollouts::new(
@@ -112,7 +114,8 @@ pub(super) async fn compose(
         rollout_settings(config, &server_id),
         stops.background.clone(),
     );
-    let builder = Builder::new(images.clone(), build_settings(config, store)?, server_id.clone(), tracker.clone());
+    let builder =
+        Builder::new(images.clone(), build_settings(config, store, outbound)?, server_id.clone(), tracker.clone());
     let repositories = Repositories::new(data.join("repositories"));
     let sweeping = repositories.clone();
     let swept = tokio::task::spawn_blocking(move || sweeping.sweep(SWEPT_AGE)).await?;
@@ -196,7 +199,7 @@ fn acme_settings(acme: Acme) -> AcmeSettings {
     AcmeSettings { directory: acme.directory, email: acme.email, challenge: acme.challenge, looks_up: acme.looks_up }
 }
 
-fn build_settings(config: &Config, store: &Store) -> Result<BuildSettings> {
+fn build_settings(config: &Config, store: &Store, outbound: Outbound) -> Result<BuildSettings> {
     Ok(BuildSettings {
         memory_bytes: config.build_memory_bytes,
         cpu_shares: config.build_cpu_shares,
@@ -206,7 +209,7 @@ fn build_settings(config: &Config, store: &Store) -> Result<BuildSettings> {
         image_bytes: config.build_image_bytes,
         min_free_bytes: config.min_free_disk_bytes,
         at_once: config.build_concurrency,
-        fetches_from_itself: config.fetch_from_self,
+        outbound,
         ca_bundle: config.build_ca_bundle.clone(),
         slugs: SlugStore::open(slugs_dir(config)).context("opening the slug store")?,
         logs: BuildLogs::open(config.data_dir.join("build-logs")).context("opening the folder of build logs")?,

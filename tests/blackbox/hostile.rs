@@ -205,7 +205,7 @@ async fn a_pushed_commit_is_built_with_its_submodules_and_told_of_lfs_pointers()
         ("../lib.git", ["'lib' (../lib.git)", "relative"]),
         ("git@example.com:team/lib.git", ["'lib'", "write https://example.com/team/lib.git"]),
         ("/srv/lib.git", ["'lib' (/srv/lib.git)", "this server's own files"]),
-        ("http://127.0.0.1:1/lib.git", ["'lib' (http://127.0.0.1:1/lib.git", "this server's own"]),
+        ("http://127.0.0.1:1/lib.git", ["'lib' (http://127.0.0.1:1/lib.git", "not found at a public address"]),
         (&host.url("none.git"), ["'lib'", "not found"]),
     ] {
         link(url);

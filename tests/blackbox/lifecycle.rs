@@ -168,7 +168,7 @@ async fn destroying_an_app_removes_all_of_it_and_frees_its_name() {
 
 #[tokio::test]
 async fn an_image_is_pulled_with_the_login_of_the_app() {
-    let server = Slipway::start().await;
+    let server = Slipway::start_with(Registry::options()).await;
     let owner = server.owner().await;
     let app = owner.create("private").await;
     let (registry, built) = (Registry::start().await, server.foreign_image("docker-web").await);

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use super::task::{Batch, Trouble};
 use super::{DrainSettings, LogDrains, connect, frame};
 use crate::model::{AppName, DrainUrl, LogDrainId};
+use crate::outbound::failure;
 
 /// Most bytes of an answer that are read, so that its connection can be used again.
 const ANSWER_BYTES: usize = 64 << 10;
@@ -48,8 +49,7 @@ impl Https {
         let asked = async { read(request.send().await?).await };
         let status = match timeout(settings.deliver, asked).await {
             Ok(Ok(status)) => status,
-            // The address is left out: it may hold a password.
-            Ok(Err(error)) => return Err(Trouble::Again(causes(&error.without_url()))),
+            Ok(Err(error)) => return Err(Trouble::Again(format!("cannot deliver: {}", failure(&error)))),
             Err(_) => {
                 let limit = settings.deliver.as_secs_f32();
                 return Err(Trouble::Again(format!("no answer within {limit} s")));
@@ -79,18 +79,13 @@ fn outcome(status: StatusCode) -> Result<(), Trouble> {
 
 async fn client(drains: &LogDrains, url: &DrainUrl) -> Result<Client, String> {
     let settings: &DrainSettings = &drains.0.settings;
-    let addresses = connect::addresses(url, settings).await?;
-    let made = Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        // What was looked at is what is asked.
-        .resolve_to_addrs(url.host(), &addresses)
-        .no_proxy()
-        .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")))
+    let client = connect::pin(url, settings).await?.http_client();
+    let made = client
         .connect_timeout(settings.connect)
         .pool_max_idle_per_host(1)
         .use_preconfigured_tls((*drains.tls().await).clone())
         .build();
-    made.map_err(|error| causes(&error))
+    made.map_err(|error| failure(&error).to_owned())
 }
 
 async fn read(mut answer: Response) -> Result<StatusCode, reqwest::Error> {
@@ -102,10 +97,4 @@ async fn read(mut answer: Response) -> Result<StatusCode, reqwest::Error> {
         }
     }
     Ok(answer.status())
-}
-
-/// An error and what caused it, on one line.
-fn causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -26,12 +26,13 @@ use tokio_util::task::TaskTracker;
 
 use super::store::LogStore;
 use crate::model::{AppName, DrainUrl, LogDrain, LogDrainId, LogFilter, Timestamp};
+use crate::outbound::Outbound;
 
 /// How drains work.
 #[derive(Clone)]
 pub struct DrainSettings {
-    /// Whether a receiver may be on this very machine.
-    pub allows_own_addresses: bool,
+    /// Where a receiver may be.
+    pub outbound: Outbound,
     /// Certificates that are trusted beside the system's (which `SSL_CERT_FILE` may name).
     pub trusted: Vec<CertificateDer<'static>>,
     /// How long looking up a host, connecting and a TLS handshake may take, each.
@@ -45,10 +46,10 @@ pub struct DrainSettings {
 }
 
 impl Default for DrainSettings {
-    /// Only elsewhere, 10 s to connect, 15 s per batch, pauses of 1 s to 60 s, 2 s for the last lines.
+    /// Only public addresses, 10 s to connect, 15 s per batch, pauses of 1 s to 60 s, 2 s for the last lines.
     fn default() -> Self {
         Self {
-            allows_own_addresses: false,
+            outbound: Outbound::default(),
             trusted: Vec::new(),
             connect: Duration::from_secs(10),
             deliver: Duration::from_secs(15),
@@ -60,9 +61,7 @@ impl Default for DrainSettings {
 
 impl fmt::Debug for DrainSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DrainSettings")
-            .field("allows_own_addresses", &self.allows_own_addresses)
-            .finish_non_exhaustive()
+        f.debug_struct("DrainSettings").field("outbound", &self.outbound).finish_non_exhaustive()
     }
 }
 
@@ -165,7 +164,7 @@ impl LogDrains {
     /// # Errors
     /// What is wrong with the address, as a sentence.
     pub async fn check(&self, url: &DrainUrl) -> Result<(), String> {
-        connect::addresses(url, &self.0.settings).await.map(drop)
+        connect::pin(url, &self.0.settings).await.map(drop)
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<LogDrainId, Running>> {

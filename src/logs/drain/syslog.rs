@@ -50,7 +50,7 @@ impl Syslog {
         };
         match timeout(settings.deliver, write).await {
             Ok(Ok(())) => self.pipe = Some(pipe),
-            Ok(Err(error)) => return Err(Trouble::Again(format!("the connection broke: {error}"))),
+            Ok(Err(_)) => return Err(Trouble::Again("the connection broke".to_owned())),
             Err(_) => {
                 let limit = settings.deliver.as_secs_f32();
                 return Err(Trouble::Again(format!("the receiver took nothing for {limit} s")));

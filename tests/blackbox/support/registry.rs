@@ -9,6 +9,7 @@ use futures_util::TryStreamExt;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use super::Options;
 use super::docker::Docker;
 use super::wait::{SHORT, wait_until};
 
@@ -53,6 +54,11 @@ impl Registry {
             after.map(str::to_owned).ok_or(said)
         });
         Self { address: address.await, process, _dir: dir }
+    }
+
+    /// What a server is started with that may pull from it.
+    pub fn options() -> Options {
+        Options::default().env("SLIPWAY_OUTBOUND_ALLOW", "127.0.0.1")
     }
 
     /// Ends it: nobody answers at its address any more.

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::json;
 
 use super::alice_and_bob;
-use crate::support::{Answer, App, Options, PASSWORD, Registry, Repo, Slipway, Tutum, USERNAME, fresh_name, uri};
+use crate::support::{Answer, App, PASSWORD, Registry, Repo, Slipway, Tutum, USERNAME, fresh_name, uri};
 
 /// What only alice may see.
 const SECRET: &str = "the recipe of alice";
@@ -46,7 +46,7 @@ async fn assert_unnamed(server: &Slipway, registry: &Registry) {
 
 #[tokio::test]
 async fn a_private_image_is_the_apps_whose_login_pulled_it() {
-    let server = Slipway::start().await;
+    let server = Slipway::start_with(Registry::options()).await;
     let (alice, bob) = alice_and_bob(&server).await;
     let (hers, his) = (alice.create("hers").await, bob.create("his").await);
     let mut registry = Registry::start().await;
@@ -100,7 +100,7 @@ async fn a_private_image_is_the_apps_whose_login_pulled_it() {
 
 #[tokio::test]
 async fn a_group_gets_no_private_image_of_another_app() {
-    let server = Slipway::start().await;
+    let server = Slipway::start_with(Registry::options()).await;
     let (alice, bob) = alice_and_bob(&server).await;
     let mut registry = Registry::start().await;
     let image = private_image(&server, &registry).await;
@@ -124,7 +124,7 @@ async fn a_group_gets_no_private_image_of_another_app() {
 
 #[tokio::test]
 async fn a_name_that_the_operator_gave_means_afterwards_what_it_meant() {
-    let server = Slipway::start().await;
+    let server = Slipway::start_with(Registry::options()).await;
     let (alice, bob) = alice_and_bob(&server).await;
     let (hers, his) = (alice.create("hers").await, bob.create("his").await);
     let mut registry = Registry::start().await;
@@ -146,7 +146,7 @@ async fn a_name_that_the_operator_gave_means_afterwards_what_it_meant() {
 
 #[tokio::test]
 async fn a_crash_between_a_pull_and_its_end_leaves_nothing_to_find() {
-    let server = Slipway::start().await;
+    let server = Slipway::start_with(Registry::options()).await;
     let (alice, bob) = alice_and_bob(&server).await;
     let (hers, his) = (alice.create("hers").await, bob.create("his").await);
     let mut registry = Registry::start().await;
@@ -170,7 +170,7 @@ async fn a_crash_between_a_pull_and_its_end_leaves_nothing_to_find() {
 
 #[tokio::test]
 async fn nobody_replaces_the_platforms_own_images() {
-    let server = Slipway::start().await;
+    let server = Slipway::start_with(Registry::options()).await;
     let (alice, bob) = alice_and_bob(&server).await;
     let docker = server.docker();
     let id_of = async |name: &str| docker.client().inspect_image(name).await.ok().and_then(|image| image.id);
@@ -210,7 +210,7 @@ async fn nobody_replaces_the_platforms_own_images() {
 async fn the_stacks_repository_is_the_platforms_wherever_it_is() {
     let registry = Registry::start().await;
     let repository = format!("{}/team/stack", registry.address());
-    let server = Slipway::start_with(Options::default().env("SLIPWAY_STACK", &repository)).await;
+    let server = Slipway::start_with(Registry::options().env("SLIPWAY_STACK", &repository)).await;
     let docker = server.docker();
     let evil = server.foreign_image("docker-web").await;
     let image = registry.take(docker, &evil, "team/stack").await;
@@ -236,7 +236,7 @@ async fn the_stacks_repository_is_the_platforms_wherever_it_is() {
 
 #[tokio::test]
 async fn what_a_removed_collaborator_left_in_the_cache_is_not_used() {
-    let server = Slipway::start().await;
+    let server = Slipway::start_with(Registry::options()).await;
     let (alice, bob) = alice_and_bob(&server).await;
     let hers = alice.create("hers").await;
     hers.post("/perms", &json!({ "username": "bob" })).await.expect(201);

@@ -14,12 +14,16 @@ async fn log_in(world: &World, user: &str, password: &str) -> super::Answer {
 }
 
 #[tokio::test]
-async fn a_password_is_changed_and_the_token_stays() {
+async fn another_password_ends_the_token_of_the_one_before() {
     let world = World::new().await;
     let token = world.user("bob").await;
     let body = json!({"password": "opensesame", "new_password": "second"});
     world.post(&token, PASSWD, body.clone()).await.is(200, json!({"status": "password set"}));
-    log_in(&world, "bob", "second").await.is(200, json!({"token": token}));
+    world.get(&token, "/v1/apps").await.is_detail(401, "Invalid token");
+    let again = log_in(&world, "bob", "second").await.json()["token"].as_str().expect("a token").to_owned();
+    assert_ne!(again, token);
+    log_in(&world, "bob", "second").await.is(200, json!({"token": again}));
+    let token = again;
     assert_eq!(log_in(&world, "bob", "opensesame").await.status, 400);
     world.post(&token, PASSWD, body).await.is_detail(400, "Current password does not match");
     let required = ["This field is required."];
@@ -35,7 +39,8 @@ async fn an_administrator_sets_somebodys_password_without_the_old_one() {
     let (admin, bob) = (world.user("admin").await, world.user("bob").await);
     let body = json!({"username": "bob", "new_password": "second"});
     world.post(&admin, PASSWD, body.clone()).await.is(200, json!({"status": "password set"}));
-    assert_eq!(log_in(&world, "bob", "second").await.status, 200);
+    world.get(&bob, "/v1/apps").await.is_detail(401, "Invalid token");
+    let bob = log_in(&world, "bob", "second").await.json()["token"].as_str().expect("a token").to_owned();
     let other = json!({"username": "admin", "new_password": "mine", "password": "second"});
     world.post(&bob, PASSWD, other).await.is_detail(403, FORBIDDEN);
     world.post(&admin, PASSWD, json!({"username": "nobody", "new_password": "x"})).await.is_detail(404, "Not found");

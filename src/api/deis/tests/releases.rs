@@ -93,7 +93,11 @@ async fn builds_are_checked() {
     let no_map = json!({"procfile": ["This field must be a JSON object, or text that holds one."]});
     check(json!({"image": IMAGE, "procfile": "web: ./serve"}), no_map).await;
     let unknown = world.post(&token, BUILDS, json!({"image": "no/such"})).await;
-    unknown.is_detail(503, "image no/such cannot be pulled: no registry answers");
+    unknown.is_detail(
+        503,
+        "image no/such cannot be pulled: no registry answers at a public address, or at one that the operator of \
+                    this server lists in SLIPWAY_OUTBOUND_ALLOW",
+    );
     assert_eq!(world.get(&token, "/v1/apps/hello/releases").await.json()["count"], 1, "no release of a failed pull");
 }
 

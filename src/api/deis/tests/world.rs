@@ -21,6 +21,7 @@ use crate::engine::ImageFetcher;
 use crate::git::Repositories;
 use crate::logs::{Collector, DrainSettings, LogDrains, LogLimits, LogStore};
 use crate::model::{BuilderKey, Registration};
+use crate::outbound::Outbound;
 use crate::platform::{AutomaticCertificates, Parts, Platform, PlatformSettings, RoutedSettings, ServedCertificates};
 use crate::rollout::{RolloutSettings, Rollouts};
 use crate::route::{Certificates, Challenges, Table, tls};
@@ -211,7 +212,10 @@ impl World {
 
 /// Receivers on this machine, except where a test asks for the rule.
 fn drain_settings() -> DrainSettings {
-    DrainSettings { allows_own_addresses: true, ..DrainSettings::default() }
+    DrainSettings {
+        outbound: Outbound::new("127.0.0.0/8,localhost,192.0.2.1".parse().unwrap()),
+        ..DrainSettings::default()
+    }
 }
 
 fn rollout_settings() -> RolloutSettings {
@@ -243,7 +247,7 @@ fn build_settings(dir: &TempDir) -> BuildSettings {
         slug_bytes: 1 << 20,
         ca_bundle: None,
         image_bytes: 10 << 30,
-        fetches_from_itself: false,
+        outbound: crate::outbound::Outbound::default(),
         min_free_bytes: 0,
         at_once: std::num::NonZeroUsize::MIN,
         logs: BuildLogs::open(dir.path().join("build-logs")).unwrap(),

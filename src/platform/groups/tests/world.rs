@@ -230,7 +230,7 @@ fn build_settings(dir: &TempDir) -> BuildSettings {
         slug_bytes: 1 << 20,
         ca_bundle: None,
         image_bytes: 10 << 30,
-        fetches_from_itself: false,
+        outbound: crate::outbound::Outbound::default(),
         min_free_bytes: 0,
         at_once: std::num::NonZeroUsize::MIN,
         logs: BuildLogs::open(dir.path().join("build-logs")).unwrap(),
