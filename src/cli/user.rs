@@ -64,7 +64,7 @@ pub async fn run(command: UserCommand) -> Result<ExitCode> {
                 last_name: String::new(),
                 is_superuser: admin,
             };
-            let user = create_account(&store, account, true).await?;
+            let user = create_account(&store, account).await?;
             let role = if user.is_superuser { "administrator" } else { "user" };
             println!("created {role} {}{}", user.username, password.note);
             store.close().await;

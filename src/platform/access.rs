@@ -74,11 +74,21 @@ impl Platform {
     /// The app of that name, for `user`: its owner, its collaborators and administrators may use it.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is no such app or it is being destroyed, [`Error::Forbidden`] when it is somebody
-    /// else's.
+    /// [`Error::NotFound`] when there is no such app, it is being destroyed, or it is somebody else's: the answer does not tell which.
     pub async fn app(&self, user: &User, name: &str) -> Result<AppHandle, Error> {
+        match self.app_or_refusal(user, name).await {
+            Err(Error::Forbidden) => Err(missing(name)),
+            found => found,
+        }
+    }
+
+    /// The same for whoever may know which apps there are.
+    ///
+    /// # Errors
+    /// As [`Platform::app`], but [`Error::Forbidden`] when it is somebody else's.
+    pub(super) async fn app_or_refusal(&self, user: &User, name: &str) -> Result<AppHandle, Error> {
         let app = apps::by_name(self.0.store.pool(), name).await?.filter(|app| !app.is_destroying);
-        let app = app.ok_or_else(|| Error::NotFound(format!("app '{name}'")))?;
+        let app = app.ok_or_else(|| missing(name))?;
         let is_owner = app.owner_id == user.id || user.is_superuser;
         if !is_owner && !collaborators::contains(self.0.store.pool(), app.id, user.id).await? {
             return Err(Error::Forbidden);
@@ -93,4 +103,8 @@ impl Platform {
     pub fn administrator(&self, user: &User) -> Result<Administrator, Error> {
         if user.is_superuser { Ok(Administrator(user.clone())) } else { Err(Error::Forbidden) }
     }
+}
+
+fn missing(name: &str) -> Error {
+    Error::NotFound(format!("app '{name}'"))
 }

@@ -30,12 +30,14 @@ impl Platform {
     ) -> Result<(), Error> {
         let pool = self.0.store.pool();
         let attempt = self.0.throttle.begin(user.username.as_str(), from).map_err(Error::Throttled)?;
-        if !verify(current, users::password_hash(pool, user.id).await?).await? {
+        let turn = attempt.turn().await.map_err(Error::Throttled)?;
+        if !verify(current, users::password_hash(pool, user.id).await?, turn).await? {
             attempt.failed();
             return Err(Error::WrongCredentials);
         }
         attempt.succeeded();
-        replace_password(&self.0.store, user, new).await?;
+        let turn = self.0.throttle.turn(from).await.map_err(Error::Throttled)?;
+        replace_password(&self.0.store, user, new, turn).await?;
         self.0.callers.forget_all();
         Ok(())
     }
@@ -46,7 +48,8 @@ impl Platform {
     /// [`Error::NotFound`] when there is no such account.
     pub async fn set_password(&self, _by: &Administrator, name: &str, new: String) -> Result<(), Error> {
         let user = known(&self.0.store, name).await?;
-        replace_password(&self.0.store, &user, new).await?;
+        let turn = self.0.throttle.turn(None).await.map_err(Error::Throttled)?;
+        replace_password(&self.0.store, &user, new, turn).await?;
         self.0.callers.forget_all();
         Ok(())
     }

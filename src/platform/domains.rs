@@ -83,7 +83,7 @@ impl Platform {
         let Some(covering) = domains::by_name(self.0.store.pool(), &wildcard).await? else { return Ok(()) };
         let app = apps::by_id(self.0.store.pool(), covering.app_id).await?;
         let Some(app) = app else { return Ok(()) };
-        match self.app(user, app.name.as_str()).await {
+        match self.app_or_refusal(user, app.name.as_str()).await {
             // One that does not exist any more is being destroyed, and its domains with it.
             Ok(_) | Err(Error::NotFound(_)) => Ok(()),
             Err(Error::Forbidden) => {

@@ -27,8 +27,8 @@ pub enum Error {
     /// No valid proof of who is asking.
     #[error("unable to log in with the provided credentials")]
     WrongCredentials,
-    /// Too many wrong passwords; after this time the next is looked at.
-    #[error("too many wrong passwords; try again in {} s", .0.as_secs_f64().ceil())]
+    /// Too many wrong passwords, registrations or both at once; after this time the next is looked at.
+    #[error("too many attempts; try again in {} s", .0.as_secs_f64().ceil())]
     Throttled(Duration),
     /// The account exists and is switched off.
     #[error("this account is disabled")]

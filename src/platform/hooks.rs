@@ -16,7 +16,7 @@ impl Platform {
     /// # Errors
     /// [`Error::NotFound`] when there is no such user or app, [`Error::Forbidden`] when the user may not push to it.
     pub async fn pushed_app(&self, user: &str, app: &str) -> Result<AppHandle, Error> {
-        self.app(&known(&self.0.store, user).await?, app).await
+        self.app_or_refusal(&known(&self.0.store, user).await?, app).await
     }
 
     /// Records that somebody pushed.

@@ -18,6 +18,7 @@ mod error;
 pub mod formation;
 mod grant;
 mod groups;
+mod hash_queue;
 mod hooks;
 mod log_drains;
 mod logs;

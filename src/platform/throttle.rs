@@ -1,9 +1,12 @@
-//! Slows down the guessing of passwords, per account and per address, with a wait that doubles.
+//! Slows down the guessing of passwords and the making of accounts, per account and per address: with a wait that doubles, and a
+//! line for what has to be hashed.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::hash_queue::{HashQueue, Turn};
 
 /// Wrong passwords that cost an account no wait, and what the wait grows to from then on.
 const ACCOUNT: Rule = Rule { free: 5, longest: Duration::from_secs(5 * 60) };
@@ -66,7 +69,10 @@ struct Record {
 
 /// What is remembered of failed attempts, and from where accounts signed in. Cheap to clone; lost with the process.
 #[derive(Debug, Clone, Default)]
-pub struct Throttle(Arc<Mutex<Memory>>);
+pub struct Throttle {
+    memory: Arc<Mutex<Memory>>,
+    hashing: HashQueue,
+}
 
 #[derive(Debug, Default)]
 struct Memory {
@@ -79,6 +85,8 @@ struct Memory {
 #[derive(Debug)]
 pub(super) struct Attempt {
     throttle: Throttle,
+    /// From where, as the line tells addresses apart.
+    network: Option<IpAddr>,
     keys: Vec<Key>,
 }
 
@@ -96,22 +104,32 @@ impl Throttle {
         let known =
             network.map(|network| (account.to_owned(), network)).filter(|pair| self.lock().known.contains_key(pair));
         let account = known.map_or(Key::Account(account.to_owned()), |(account, network)| Key::Known(account, network));
-        self.begin_with([account].into_iter().chain(network.map(Key::Address)).collect(), now)
+        let keys = [account].into_iter().chain(network.map(Key::Address)).collect();
+        self.begin_with(network, keys, now)
     }
 
-    /// Begins the registration of an account. Each that succeeds counts.
+    /// Begins the registration of an account.
     ///
     /// # Errors
     /// How long to wait until the next one is let through.
     pub(super) fn begin_registration(&self, address: Option<IpAddr>) -> Result<Attempt, Duration> {
-        self.begin_with(address.map(|address| Key::Registering(network(address))).into_iter().collect(), Instant::now())
+        let network = address.map(network);
+        self.begin_with(network, network.map(Key::Registering).into_iter().collect(), Instant::now())
     }
 
     fn lock(&self) -> MutexGuard<'_, Memory> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn begin_with(&self, keys: Vec<Key>, now: Instant) -> Result<Attempt, Duration> {
+    /// Waits in line to hash a password for somebody at `address`, beside any attempt.
+    ///
+    /// # Errors
+    /// How long to wait before asking again, when too many wait already.
+    pub(super) async fn turn(&self, address: Option<IpAddr>) -> Result<Turn, Duration> {
+        self.hashing.turn(address.map(network)).await.map_err(|_| FIRST_WAIT)
+    }
+
+    fn begin_with(&self, network: Option<IpAddr>, keys: Vec<Key>, now: Instant) -> Result<Attempt, Duration> {
         let records = &mut self.lock().records;
         for key in &keys {
             if let Some(record) = records.get(key) {
@@ -127,7 +145,7 @@ impl Throttle {
             }
             record.pending += 1;
         }
-        Ok(Attempt { throttle: self.clone(), keys })
+        Ok(Attempt { throttle: self.clone(), network, keys })
     }
 }
 
@@ -153,7 +171,15 @@ impl Record {
 }
 
 impl Attempt {
-    /// The password was wrong.
+    /// Waits in line to hash the attempt's password.
+    ///
+    /// # Errors
+    /// As [`Throttle::turn`].
+    pub(super) async fn turn(&self) -> Result<Turn, Duration> {
+        self.throttle.turn(self.network).await
+    }
+
+    /// The password was wrong, or the attempt was one to register: it counts.
     pub(super) fn failed(self) {
         self.settle(Instant::now(), |_, record| record.failures = record.failures.saturating_add(1));
     }

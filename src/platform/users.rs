@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
+use super::hash_queue::Turn;
 use super::passwords::{hash, verify};
-use super::{Error, Platform};
+use super::{Error, Platform, Throttle};
 use crate::model::{Registration, User, Username};
 use crate::store::users::{self, NewUser, Which};
-use crate::store::{StoreError, api_keys, digest, random_hex, settings};
+use crate::store::{Sealer, Store, StoreError, Transaction, api_keys, digest, random_hex, settings};
 
 /// An account that somebody asks for.
 #[derive(Clone)]
@@ -60,7 +61,7 @@ impl Registration {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn new_setup_token(store: &crate::store::Store) -> Result<Option<String>, Error> {
+pub async fn new_setup_token(store: &Store) -> Result<Option<String>, Error> {
     if users::count(store.pool(), Which::All).await? > 0 {
         return Ok(None);
     }
@@ -74,32 +75,41 @@ impl Platform {
     ///
     /// # Errors
     /// [`Error::Denied`] when registration is not open to the asker, [`Error::Taken`] for a name in use, [`Error::Throttled`] when too
-    /// many come from one address.
+    /// many come from one address or at once.
     pub async fn register(&self, asker: &Asker<'_>, account: NewAccount) -> Result<User, Error> {
         let attempt = self.0.throttle.begin_registration(asker.address).map_err(Error::Throttled)?;
         let pool = self.0.store.pool();
+        let lets = self.0.settings.registration.lets(asker.by);
         let is_first = users::count(pool, Which::All).await? == 0;
-        if is_first {
-            self.admit_first(asker).await?;
-        } else if !self.0.settings.registration.lets(asker.by) {
+        let first =
+            if is_first { Some(First::of(asker).ok_or_else(|| Error::Denied(FIRST.to_owned()))?) } else { None };
+        if !is_first && !lets {
             return Err(Error::Denied(CLOSED.to_owned()));
         }
-        let user = create_account(&self.0.store, account, is_first).await?;
-        // What counts against an address is what it made.
-        attempt.failed();
-        Ok(user)
-    }
-
-    /// Whether the asker may make the first account of all.
-    async fn admit_first(&self, asker: &Asker<'_>) -> Result<(), Error> {
-        if asker.is_local {
-            return Ok(());
+        // What counts against an address is each account that it made, and each name that it learned to be taken.
+        if users::by_name(pool, account.username.as_str()).await?.is_some() {
+            attempt.failed();
+            return Err(Error::Taken { field: "username" });
         }
-        let is_good = match &asker.setup_token {
-            Some(token) => settings::take(self.0.store.pool(), SETUP_TOKEN, &digest(token)).await?,
-            None => false,
-        };
-        if is_good { Ok(()) } else { Err(Error::Denied(FIRST.to_owned())) }
+        if let Some(first) = &first {
+            first.check(&self.0.store).await?;
+        }
+        let new = hashed(account, is_first, attempt.turn().await.map_err(Error::Throttled)?).await?;
+        let mut tx = self.0.store.begin().await?;
+        let made = insert(&mut tx, self.0.store.sealer(), &new).await;
+        if !matches!(made, Ok(_) | Err(Error::Taken { .. })) {
+            return made;
+        }
+        attempt.failed();
+        let user = made?;
+        match first {
+            Some(first) if user.is_superuser => first.take(&mut tx).await?,
+            // Somebody else was the first meanwhile.
+            Some(_) if !lets => return Err(Error::Denied(CLOSED.to_owned())),
+            _ => {}
+        }
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(user)
     }
 
     /// Checks a password and yields the account's token: the same at every login, as Deis clients expect.
@@ -117,7 +127,8 @@ impl Platform {
     ///
     /// # Errors
     /// [`Error::WrongCredentials`] alike for no account and a wrong password, in the same time; [`Error::Disabled`];
-    /// [`Error::Throttled`] after too many wrong ones for this name or from this address, whatever the password now.
+    /// [`Error::Throttled`] after too many wrong ones for this name or from this address, whatever the password now, and when too
+    /// many are being looked at.
     pub(super) async fn check_password(
         &self,
         name: &str,
@@ -132,7 +143,8 @@ impl Platform {
             Some(user) => users::password_hash(self.0.store.pool(), user.id).await?,
             None => String::new(),
         };
-        let is_right = verify(password.to_owned(), hash).await?;
+        let turn = attempt.turn().await.map_err(Error::Throttled)?;
+        let is_right = verify(password.to_owned(), hash, turn).await?;
         let Some(user) = user.filter(|_| is_right) else {
             attempt.failed();
             return Err(Error::WrongCredentials);
@@ -167,49 +179,87 @@ impl Platform {
     }
 }
 
-/// Creates an account whoever asks; for the host's own command line and for [`Platform::register`]. With `may_be_first` it is an
-/// administrator if there is no other account.
+/// What lets somebody make the first account of all.
+enum First {
+    /// Being at the API's own address.
+    Local,
+    /// The setup token, of which this is the digest.
+    Token(String),
+}
+
+impl First {
+    fn of(asker: &Asker<'_>) -> Option<Self> {
+        match &asker.setup_token {
+            _ if asker.is_local => Some(Self::Local),
+            Some(token) => Some(Self::Token(digest(token))),
+            None => None,
+        }
+    }
+
+    /// Before the costly hash; the transaction that makes the account has the last word.
+    async fn check(&self, store: &Store) -> Result<(), Error> {
+        let Self::Token(digest) = self else { return Ok(()) };
+        let is_good = settings::has(store.pool(), SETUP_TOKEN, digest).await?;
+        if is_good { Ok(()) } else { Err(Error::Denied(FIRST.to_owned())) }
+    }
+
+    /// Uses the token up.
+    async fn take(&self, tx: &mut Transaction) -> Result<(), Error> {
+        let Self::Token(digest) = self else { return Ok(()) };
+        let is_good = settings::take(&mut **tx, SETUP_TOKEN, digest).await?;
+        if is_good { Ok(()) } else { Err(Error::Denied(FIRST.to_owned())) }
+    }
+}
+
+/// Creates an account whoever asks; for the host's own command line. It is an administrator if there is no other account.
 ///
 /// # Errors
 /// [`Error::Taken`] for a name in use.
-pub async fn create_account(
-    store: &crate::store::Store,
-    account: NewAccount,
-    may_be_first: bool,
-) -> Result<User, Error> {
-    // Before the costly hash; the database has the last word on two who ask at once.
-    if users::by_name(store.pool(), account.username.as_str()).await?.is_some() {
-        return Err(Error::Taken { field: "username" });
-    }
-    let new = NewUser {
+pub async fn create_account(store: &Store, account: NewAccount) -> Result<User, Error> {
+    let new = hashed(account, true, own_turn().await?).await?;
+    let mut tx = store.begin().await?;
+    let user = insert(&mut tx, store.sealer(), &new).await?;
+    tx.commit().await.map_err(StoreError::from)?;
+    Ok(user)
+}
+
+/// A turn in a process that has nobody else to serve.
+async fn own_turn() -> Result<Turn, Error> {
+    Throttle::default().turn(None).await.map_err(Error::Throttled)
+}
+
+/// The account with its password hashed. With `may_be_first` it becomes an administrator's if there is no other account.
+async fn hashed(account: NewAccount, may_be_first: bool, turn: Turn) -> Result<NewUser, Error> {
+    Ok(NewUser {
         username: account.username,
         email: account.email,
         first_name: account.first_name,
         last_name: account.last_name,
-        password_hash: hash(account.password).await?,
+        password_hash: hash(account.password, turn).await?,
         is_superuser: account.is_superuser,
         may_be_first,
-    };
-    let mut tx = store.begin().await?;
-    let user = users::insert(&mut tx, store.sealer(), &new).await.map_err(|error| match error {
+    })
+}
+
+/// The database has the last word on two who ask for a name at once.
+async fn insert(tx: &mut Transaction, sealer: &Sealer, new: &NewUser) -> Result<User, Error> {
+    users::insert(tx, sealer, new).await.map_err(|error| match error {
         StoreError::Duplicate => Error::Taken { field: "username" },
         other => other.into(),
-    })?;
-    tx.commit().await.map_err(StoreError::from)?;
-    Ok(user)
+    })
 }
 
 /// Sets an account's password without knowing the old one; for the host's own command line.
 ///
 /// # Errors
 /// [`Error::NotFound`] when there is no such account.
-pub async fn reset_password(store: &crate::store::Store, name: &Username, password: String) -> Result<(), Error> {
-    replace_password(store, &known(store, name.as_str()).await?, password).await
+pub async fn reset_password(store: &Store, name: &Username, password: String) -> Result<(), Error> {
+    replace_password(store, &known(store, name.as_str()).await?, password, own_turn().await?).await
 }
 
 /// Gives an account another password. Whoever signed in with the one before has to sign in again.
-pub(super) async fn replace_password(store: &crate::store::Store, user: &User, password: String) -> Result<(), Error> {
-    let hash = hash(password).await?;
+pub(super) async fn replace_password(store: &Store, user: &User, password: String, turn: Turn) -> Result<(), Error> {
+    let hash = hash(password, turn).await?;
     let mut tx = store.begin().await?;
     users::set_password_hash(&mut *tx, user.id, &hash).await?;
     users::renew_token(&mut *tx, store.sealer(), user.id).await?;
@@ -219,6 +269,6 @@ pub(super) async fn replace_password(store: &crate::store::Store, user: &User, p
 }
 
 /// The account of that name, which has to be there.
-pub(super) async fn known(store: &crate::store::Store, name: &str) -> Result<User, Error> {
+pub(super) async fn known(store: &Store, name: &str) -> Result<User, Error> {
     users::by_name(store.pool(), name).await?.ok_or_else(|| Error::NotFound(format!("user '{name}'")))
 }

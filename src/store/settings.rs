@@ -31,6 +31,12 @@ pub async fn set<'c>(executor: impl AnyExecutor<'c>, name: &str, value: &str) ->
     Ok(())
 }
 
+/// Whether `value` is there under `name`.
+pub async fn has<'c>(executor: impl AnyExecutor<'c>, name: &str, value: &str) -> Result<bool, StoreError> {
+    let row = sqlx::query("SELECT 1 FROM settings WHERE name = $1 AND value = $2").bind(name).bind(value);
+    Ok(row.fetch_optional(executor).await?.is_some())
+}
+
 /// Takes the value out, if it is `value`; whether it was.
 pub async fn take<'c>(executor: impl AnyExecutor<'c>, name: &str, value: &str) -> Result<bool, StoreError> {
     let taken = sqlx::query("DELETE FROM settings WHERE name = $1 AND value = $2").bind(name).bind(value);

@@ -41,21 +41,22 @@ async fn a_strangers_app_and_one_that_does_not_exist_look_alike() {
     }
     assert_eq!(app.versions().await, [1]);
 
-    // The API hides nothing but gives nothing either.
+    // Nor does the API tell.
     for (below, body) in [
         ("/config", json!({})),
         ("/scale", json!({ "web": 1 })),
         ("/builds", json!({ "image": "x" })),
         ("/releases/rollback", json!({})),
     ] {
-        stranger.post(&app.path(below), &body).await.expect(403);
+        let refused = stranger.post(&app.path(below), &body).await.expect(404);
+        assert_eq!(refused.text, stranger.post(&format!("/apps/web-nobody{below}"), &body).await.expect(404).text);
     }
     for below in ["", "/config", "/builds", "/releases", "/releases/v1", "/containers", "/logs"] {
-        let answer = stranger.get(&app.path(below)).await.expect(403);
-        assert_eq!(answer.line(), "403 FORBIDDEN");
-        assert_eq!(answer.json(), json!({ "detail": "You do not have permission to perform this action." }));
+        let answer = stranger.get(&app.path(below)).await.expect(404);
+        assert_eq!(answer.line(), "404 NOT FOUND");
+        assert_eq!(answer.text, stranger.get(&format!("/apps/web-nobody{below}")).await.expect(404).text);
     }
-    stranger.delete(&app.path("")).await.expect(403);
+    stranger.delete(&app.path("")).await.expect(404);
     assert_eq!(stranger.get("/apps").await.expect(200).json()["count"], 0);
     app.get("").await;
 }

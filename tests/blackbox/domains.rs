@@ -90,8 +90,8 @@ async fn nobody_gets_hold_of_names_that_are_not_theirs() {
     let (app, theirs) = (owner.create("web").await, stranger.create("evil").await);
     let path = app.path("/domains");
     add(&app, "www.example.com").await;
-    stranger.post(&path, &json!({ "domain": "evil.example.com" })).await.expect(403);
-    stranger.delete(&format!("{path}/www.example.com")).await.expect(403);
+    stranger.post(&path, &json!({ "domain": "evil.example.com" })).await.expect(404);
+    stranger.delete(&format!("{path}/www.example.com")).await.expect(404);
     let taken = theirs.post("/domains", &json!({ "domain": "Www.Example.Com." })).await.expect(400);
     assert_eq!(taken.json(), json!({"domain": ["This field must be unique."]}));
     for name in ["slipway.localhost", "x.slipway.localhost", "*.web.localhost", &format!("{}.localhost", app.name)] {

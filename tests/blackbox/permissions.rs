@@ -14,10 +14,10 @@ const CALLERS: [&str; 5] = ["anonymous", "stranger", "collaborator", "owner", "a
 const ANYBODY: fn(u16) -> [u16; 5] = |status| [status; 5];
 /// Whoever has an account.
 const USERS: fn(u16) -> [u16; 5] = |status| [401, status, status, status, status];
-/// Whoever works with the app.
-const SHARED: fn(u16) -> [u16; 5] = |status| [401, 403, status, status, status];
+/// Whoever works with the app; for everybody else it is not there.
+const SHARED: fn(u16) -> [u16; 5] = |status| [401, 404, status, status, status];
 /// Whom the app belongs to.
-const OWNER: fn(u16) -> [u16; 5] = |status| [401, 403, 403, status, status];
+const OWNER: fn(u16) -> [u16; 5] = |status| [401, 404, 403, status, status];
 /// Administrators.
 const ADMIN: fn(u16) -> [u16; 5] = |status| [401, 403, 403, 403, status];
 /// Whose application it is; for everybody else it is not there (Tutum, spec §2.7).

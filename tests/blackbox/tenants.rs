@@ -28,8 +28,10 @@ async fn an_app_is_its_owners_alone() {
     app.set(&serde_json::json!({"DATABASE_URL": "postgres://alice:secret@db/alice"})).await;
     for below in ["", "/config", "/logs", "/releases", "/builds", "/containers", "/perms", "/domains"] {
         let answer = bob.get(&app.path(below)).await;
-        assert!(matches!(answer.status, 403 | 404), "{answer:?}");
+        assert_eq!(answer.status, 404, "{answer:?}");
         assert!(!answer.text.contains("secret"), "{answer:?}");
+        // Not even that it is there.
+        assert_eq!(answer.text, bob.get(&format!("/apps/nobodys{below}")).await.text);
     }
     let repo = crate::support::Repo::of("docker-web");
     bob.git(&repo, &["ls-remote", &bob.remote(&app.name)]).await.failed();

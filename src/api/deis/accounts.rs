@@ -66,7 +66,7 @@ body! {
 /// Client: `deis register`
 #[utoipa::path(
     post, path = "/auth/register", tag = "auth", request_body = Registration,
-    responses((status = 201, description = "The account.", body = wire::User), (status = 403))
+    responses((status = 201, description = "The account.", body = wire::User), (status = 403), (status = 429))
 )]
 pub(super) async fn register(
     State(platform): State<Platform>,

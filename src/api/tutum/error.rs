@@ -130,7 +130,7 @@ fn member(field: &'static str) -> &'static str {
 /// RFC 6585 §4.
 fn throttled(wait: Duration) -> (StatusCode, [(HeaderName, String); 1], Json<Value>) {
     let seconds = retry_after(wait);
-    let text = format!("Too many wrong passwords; try again in {seconds} s.");
+    let text = format!("Too many attempts; try again in {seconds} s.");
     (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, seconds.to_string())], Json(json!({"error": text})))
 }
 

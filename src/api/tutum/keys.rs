@@ -61,7 +61,7 @@ pub(super) async fn log_in(
 /// Client: `tutum login`
 #[utoipa::path(
     post, path = "/register/", tag = "auth", request_body = Registration,
-    responses((status = 201, description = "The account.", body = Registered))
+    responses((status = 201, description = "The account.", body = Registered), (status = 429))
 )]
 pub(super) async fn register(
     State(platform): State<Platform>,

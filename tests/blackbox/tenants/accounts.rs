@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::alice_and_bob;
@@ -84,4 +85,46 @@ async fn others_on_the_host_read_nothing_of_a_data_directory_that_was_open() {
         let output = command.output().expect("util-linux is there");
         assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }
+}
+
+#[tokio::test]
+async fn a_flood_of_registrations_keeps_nobody_from_signing_in() {
+    let server = Slipway::start().await;
+    let (alice, _bob) = alice_and_bob(&server).await;
+    let ask = async |path: &str, address: &str, body: Value| {
+        let request = server.http().post(format!("http://{}{path}", server.addresses().api));
+        // As a proxy on this machine tells where a request is from.
+        let request = request.header("X-Forwarded-For", address).json(&body);
+        Answer::to(request, path).await.expect("an answer").status
+    };
+    let flood = join_all((0..120).map(|n| {
+        let account = json!({ "username": format!("flood{n}"), "password": "x" });
+        ask("/v1/auth/register", ["198.51.100.1", "198.51.100.2"][n % 2], account)
+    }));
+    let sign_in = async {
+        for _ in 0..10 {
+            let body = json!({ "username": alice.name, "password": alice.password });
+            assert_eq!(ask("/v1/auth/login/", "192.0.2.1", body).await, 200, "her own turn comes");
+        }
+    };
+    let (flood, ()) = tokio::join!(flood, sign_in);
+    let made = flood.iter().filter(|status| **status == 201).count();
+    assert!(flood.iter().all(|status| matches!(status, 201 | 429)), "{flood:?}");
+    assert!((1..=62).contains(&made), "{made} accounts, of two addresses");
+    let there = server.rows("SELECT username FROM users WHERE username LIKE 'flood%'").await;
+    assert_eq!(there.len(), made);
+}
+
+#[tokio::test]
+async fn asking_for_names_that_are_taken_is_slowed_down() {
+    let server = Slipway::start().await;
+    let (alice, _bob) = alice_and_bob(&server).await;
+    let body = json!({ "username": alice.name, "password": "x" });
+    for n in 0..60 {
+        match register_through_the_router(&server, &body).await {
+            answer if answer.status == 429 => return assert!(n >= 20, "{n} is a few mistakes only"),
+            answer => assert!(answer.expect(400).text.contains("must be unique")),
+        };
+    }
+    panic!("names can be tried without end");
 }

@@ -49,7 +49,8 @@ fn errors_at(site: &Site, has_page: bool, has_body: bool) -> Vec<u16> {
     if site.access != Access::Public {
         errors.push(401);
     }
-    if is_below_app(site) || is_for_administrators(site) || site.access == Access::Builder {
+    // An app that the caller may not use is not there; what only its owner may do is done by other methods than `get`.
+    if (is_below_app(site) && site.method != "get") || is_for_administrators(site) || site.access == Access::Builder {
         errors.push(403);
     }
     if has_page || site.access == Access::Builder || site.path.contains('{') {

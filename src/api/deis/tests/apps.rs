@@ -65,7 +65,6 @@ async fn others_see_nothing_of_an_app_and_administrators_everything() {
     let admin = world.user("admin").await;
     let owner = world.app("bob", "hello").await;
     let stranger = world.user("eve").await;
-    let forbidden = "You do not have permission to perform this action.";
     for (method, path) in [
         ("GET", ""),
         ("DELETE", ""),
@@ -83,7 +82,7 @@ async fn others_see_nothing_of_an_app_and_administrators_everything() {
         ("GET", "/containers/web/1"),
     ] {
         let mine = format!("/v1/apps/hello{path}");
-        world.ask(&stranger, method, &mine, "{}").await.is_detail(403, forbidden);
+        world.ask(&stranger, method, &mine, "{}").await.is_detail(404, "Not found");
         world.ask("", method, &mine, "{}").await.is_detail(401, "Authentication credentials were not provided.");
         let nobodys = format!("/v1/apps/nobodys{path}");
         world.ask(&stranger, method, &nobodys, "{}").await.is_detail(404, "Not found");

@@ -71,7 +71,7 @@ async fn what_cannot_be_run_is_refused() {
     assert!(answer.json()["detail"].as_str().unwrap().contains("neither /bin/bash nor /bin/sh"), "{answer:?}");
     assert_eq!(world.engine.one_offs_there(), 0);
     let stranger = world.user("eve").await;
-    assert_eq!(world.post(&stranger, RUN, json!({"command": "ls"})).await.status, 403);
+    assert_eq!(world.post(&stranger, RUN, json!({"command": "ls"})).await.status, 404);
     world.engine.go_away();
     assert_eq!(world.post(&token, RUN, json!({"command": "ls"})).await.status, 503);
 }

@@ -12,7 +12,7 @@ async fn a_collaborator_does_everything_but_delete_share_and_give_away() {
     let world = World::new().await;
     let admin = world.user("admin").await;
     let (owner, bob) = (world.running("owner", "hello").await, world.user("bob").await);
-    world.get(&bob, "/v1/apps/hello").await.is_detail(403, FORBIDDEN);
+    world.get(&bob, "/v1/apps/hello").await.is_detail(404, "Not found");
     assert_eq!(world.get(&bob, "/v1/apps").await.json()["count"], 0);
     world.get(&owner, PERMS).await.is(200, json!({"users": []}));
     world.post(&owner, PERMS, json!({"username": "bob"})).await.is_empty(201);
@@ -33,8 +33,8 @@ async fn a_collaborator_does_everything_but_delete_share_and_give_away() {
     let logs: String = serde_json::from_str(&world.get(&bob, "/v1/apps/hello/logs").await.text).unwrap();
     assert_eq!(logs.matches("deis[api]: User bob was granted access to hello\n").count(), 1, "{logs}");
     world.delete(&admin, "/v1/apps/hello/perms/bob").await.is_empty(204);
-    world.get(&bob, "/v1/apps/hello").await.is_detail(403, FORBIDDEN);
-    world.get(&bob, PERMS).await.is_detail(403, FORBIDDEN);
+    world.get(&bob, "/v1/apps/hello").await.is_detail(404, "Not found");
+    world.get(&bob, PERMS).await.is_detail(404, "Not found");
     let logs: String = serde_json::from_str(&world.get(&owner, "/v1/apps/hello/logs").await.text).unwrap();
     assert!(logs.contains("deis[api]: User bob was revoked access to hello\n"), "{logs}");
 }
@@ -60,12 +60,12 @@ async fn an_app_changes_hands() {
     world.user("admin").await;
     let (owner, bob) = (world.app("owner", "hello").await, world.user("bob").await);
     let give = async |token: &str, body: Value| world.post(token, "/v1/apps/hello", body).await;
-    give(&bob, json!({"owner": "bob"})).await.is_detail(403, FORBIDDEN);
+    give(&bob, json!({"owner": "bob"})).await.is_detail(404, "Not found");
     give(&owner, json!({})).await.is(400, json!({"owner": ["This field is required."]}));
     give(&owner, json!({"owner": "nobody"})).await.is_detail(404, "Not found");
     let app = give(&owner, json!({"owner": "bob"})).await;
     assert_eq!((app.status, &app.json()["owner"]), (200, &json!("bob")));
-    world.get(&owner, "/v1/apps/hello").await.is_detail(403, FORBIDDEN);
+    world.get(&owner, "/v1/apps/hello").await.is_detail(404, "Not found");
     world.get(&bob, "/v1/apps/hello").await.is(200, app.json());
     world.delete(&bob, "/v1/apps/hello").await.is_empty(204);
 }

@@ -65,9 +65,9 @@ const ROWS: &[ErrorRow] = &[
     ErrorRow {
         name: "Throttled",
         status: 429,
-        when: "Too many wrong passwords; wait.",
+        when: "Too many attempts; wait.",
         schemas: &["Error"],
-        example: || json!({"error": "Too many wrong passwords; try again in 7 s."}),
+        example: || json!({"error": "Too many attempts; try again in 7 s."}),
     },
     ErrorRow {
         name: "HeadersTooLarge",
