@@ -203,6 +203,7 @@ fn firewall(config: &Config) -> Finding {
         ),
         _ => Finding::Note(format!("rules of the firewall are not known: {}", said.trim())),
     }
+}
 
 /// What the BuildKit of an engine of this version leaves open to a Dockerfile; `None` for what is no version.
 fn buildkit(engine: &str) -> Option<Finding> {

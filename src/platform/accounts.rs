@@ -92,7 +92,7 @@ impl Platform {
     /// user released in apps of others stays there.
     ///
     /// # Errors
-    /// [`Error::Refused`] for the only administrator of a server with other accounts; else that of the app which cannot be destroyed: then the account and the apps that are left stay, and calling again
+    /// [`Error::Conflict`] for the only administrator of a server with other accounts; else that of the app which cannot be destroyed: then the account and the apps that are left stay, and calling again
     /// goes on from there.
     pub async fn cancel_account(&self, user: &User) -> Result<(), Error> {
         let (platform, user) = (self.clone(), user.clone());

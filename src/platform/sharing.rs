@@ -106,7 +106,7 @@ impl Platform {
     /// Makes somebody an administrator, or an ordinary user again.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is no such user, [`Error::Refused`] when nobody would be one any more.
+    /// [`Error::NotFound`] when there is no such user, [`Error::Conflict`] when nobody would be one any more.
     pub async fn set_administrator(&self, by: &Administrator, name: &str, is_superuser: bool) -> Result<(), Error> {
         let user = known(&self.0.store, name).await?;
         let mut tx = self.0.store.begin().await?;
@@ -124,7 +124,7 @@ impl Platform {
 
 /// Somebody has to look after the server.
 pub(super) fn last_administrator(user: &User) -> Error {
-    Error::Refused(format!(
+    Error::Conflict(format!(
         "{} is the only administrator of this server: make another account one first, or type `slipway user create NAME \
          --admin` on the host",
         user.username

@@ -192,7 +192,7 @@ async fn a_pushed_commit_is_built_with_its_submodules_and_told_of_lfs_pointers()
     module.git(&["clone", "-q", "--bare", ".", path.to_str().expect("UTF-8")]);
     module.git(&["--git-dir", path.to_str().expect("UTF-8"), "update-server-info"]);
 
-    let server = Slipway::start_with(Options::default()).await;
+    let server = Slipway::start_with(Options::default().env("SLIPWAY_OUTBOUND_ALLOW", &host.address.to_string())).await;
     let owner = server.owner().await;
     let (app, repo) = (owner.create("web").await, Repo::of("docker-web"));
     let link = |url: &str| {

@@ -150,7 +150,7 @@ pub(super) async fn change_password(
 /// Client: `deis auth:cancel`
 #[utoipa::path(
     delete, path = "/auth/cancel", tag = "auth",
-    responses((status = 204, description = "The account is gone."), (status = 400), (status = 503))
+    responses((status = 204, description = "The account is gone."), (status = 400), (status = 409), (status = 503))
 )]
 pub(super) async fn cancel(State(platform): State<Platform>, Caller(user): Caller) -> Result<StatusCode, Error> {
     platform.cancel_account(&user).await?;

@@ -116,7 +116,7 @@ pub(super) async fn add_administrator(
 /// Client: `deis perms:delete --admin`
 #[utoipa::path(
     delete, path = "/admin/perms/{username}", tag = "perms",
-    responses((status = 204, description = "The account is an ordinary one."))
+    responses((status = 204, description = "The account is an ordinary one."), (status = 409))
 )]
 pub(super) async fn remove_administrator(
     State(platform): State<Platform>,

@@ -43,7 +43,7 @@ pub(super) async fn list(
 /// Client: `Application.create(...).save()`
 #[utoipa::path(
     post, path = "/application/", tag = "application", request_body = NewApplication,
-    responses((status = 202, description = "It is being deployed.", body = Application))
+    responses((status = 202, description = "It is being deployed.", body = Application), (status = 403))
 )]
 pub(super) async fn create(
     State(platform): State<Platform>,
@@ -80,7 +80,7 @@ pub(super) async fn show(
 /// Client: `Application.save()`
 #[utoipa::path(
     patch, path = "/application/{uuid}/", tag = "application", request_body = ApplicationChanges,
-    responses((status = 202, description = "It is being changed.", body = Application))
+    responses((status = 202, description = "It is being changed.", body = Application), (status = 403))
 )]
 pub(super) async fn change(
     State(platform): State<Platform>,

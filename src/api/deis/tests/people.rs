@@ -90,13 +90,13 @@ async fn a_server_with_accounts_keeps_an_administrator_and_gets_none_by_registra
     let second = world.user("second").await;
     let only = "first is the only administrator of this server: make another account one first, or type `slipway user \
                 create NAME --admin` on the host";
-    world.delete(&first, "/v1/auth/cancel").await.is_detail(400, only);
-    world.delete(&first, "/v1/admin/perms/first").await.is_detail(400, only);
+    world.delete(&first, "/v1/auth/cancel").await.is_detail(409, only);
+    world.delete(&first, "/v1/admin/perms/first").await.is_detail(409, only);
     world.post(&first, "/v1/admin/perms", json!({"username": "second"})).await.is_empty(201);
     world.delete(&first, "/v1/auth/cancel").await.is_empty(204);
     let third = world.post("", "/v1/auth/register", json!({"username": "third", "password": "x"})).await.json();
     assert_eq!(third["is_superuser"], false);
-    assert_eq!(world.delete(&second, "/v1/admin/perms/second").await.status, 400);
+    assert_eq!(world.delete(&second, "/v1/admin/perms/second").await.status, 409);
     // Whoever is alone may go: the server is then as it was at first.
     let world = World::new().await;
     let only = world.user("only").await;

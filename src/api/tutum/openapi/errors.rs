@@ -21,6 +21,13 @@ const ROWS: &[ErrorRow] = &[
         example: || json!({"error": "Wrong or missing credentials. Send the header Authorization: ApiKey USERNAME:APIKEY."}),
     },
     ErrorRow {
+        name: "OverQuota",
+        status: 403,
+        when: "The account has as much as it may have.",
+        schemas: &["Error"],
+        example: || json!({"error": "bob has 50 of 50 apps: ask an administrator to raise it (PATCH /v1/admin/quotas/bob)"}),
+    },
+    ErrorRow {
         name: "NotFound",
         status: 404,
         when: "There is no such thing, or it is somebody else's.",
