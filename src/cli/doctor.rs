@@ -13,6 +13,8 @@ use crate::server;
 
 /// Oldest engine that is supported.
 const ENGINE_MIN: (u32, u32) = (20, 10);
+/// First engine whose BuildKit (0.12.5) checks what a frontend may do and where the mounts of a build step lead.
+const BUILDKIT_MIN: (u32, u32, u32) = (25, 0, 2);
 /// Oldest git whose receive-pack has quarantine and push options as Slipway uses them.
 const GIT_MIN: (u32, u32) = (2, 30);
 /// Below this much free disk, builds are likely to fail.
@@ -158,6 +160,9 @@ async fn engine(config: &Config, findings: &mut Vec<Finding>) {
          in place of another; builds by buildpacks have a network each, and no NET_RAW"
             .into(),
     ));
+    if info.has_buildkit {
+        findings.extend(buildkit(&info.version));
+    }
     findings.push(build_limits(config, &engine).await);
     findings.push(stack(config, &engine).await);
 }
@@ -198,6 +203,22 @@ fn firewall(config: &Config) -> Finding {
         ),
         _ => Finding::Note(format!("rules of the firewall are not known: {}", said.trim())),
     }
+
+/// What the BuildKit of an engine of this version leaves open to a Dockerfile; `None` for what is no version.
+fn buildkit(engine: &str) -> Option<Finding> {
+    let (major, minor) = version(engine)?;
+    let patch = engine.split(|c: char| !c.is_ascii_digit()).nth(2)?.parse().ok()?;
+    let (a, b, c) = BUILDKIT_MIN;
+    Some(if (major, minor, patch) >= BUILDKIT_MIN {
+        Finding::Fine("BuildKit checks what frontends and mounts of build steps reach".into())
+    } else {
+        Finding::Note(format!(
+            "BuildKit of engines before {a}.{b}.{c} lets frontends use the host's network (CVE-2024-23653), which is why \
+             Slipway refuses frontends of tenants; it also lets any Dockerfile race its cache mounts to files of the host \
+             (CVE-2024-23651) and remove empty folders and files there (CVE-2024-23652), which Slipway cannot prevent: use \
+             a newer engine, or one whose packager has fixed these, before strangers may push"
+        ))
+    })
 }
 
 async fn build_limits(config: &Config, engine: &Docker) -> Finding {
@@ -228,6 +249,21 @@ async fn stack(config: &Config, engine: &Docker) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn old_builders_are_told_of() {
+        let told = |version: &str| match buildkit(version) {
+            Some(Finding::Fine(_)) => "fine",
+            Some(Finding::Note(text)) if text.contains("CVE-2024-23653") => "open",
+            Some(_) => "other",
+            None => "nothing",
+        };
+        assert_eq!(told("20.10.24+dfsg1"), "open");
+        assert_eq!(told("25.0.1"), "open");
+        assert_eq!(told("25.0.2"), "fine");
+        assert_eq!(told("28.2.2"), "fine");
+        assert_eq!(told("dev"), "nothing");
+    }
 
     #[test]
     fn versions_are_found_in_text() {

@@ -16,6 +16,11 @@ pub(super) struct Act {
     what: String,
 }
 
+/// Whether an answer broke off, by connection or by format. The alternative is that the engine itself says what failed.
+pub(super) fn broke_off(error: &Error) -> bool {
+    !matches!(error, Error::DockerResponseServerError { .. } | Error::DockerStreamError { .. })
+}
+
 impl Act {
     /// `verb` in its -ing form, then the thing: `Act::on("starting", "container", "web.1")`.
     pub(super) fn on(verb: &'static str, kind: &str, name: &str) -> Self {

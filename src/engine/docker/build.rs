@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
 use super::Docker;
-use super::act::Act;
+use super::act::{Act, broke_off};
 use super::build_output::BuildOutput;
 use super::session::{self, EngineAddress};
 use super::transfer::{RequestBody, Upload};
@@ -55,21 +55,35 @@ impl Docker {
         let mut messages = request(self.client.clone(), options(builder, build), body, session)
             .map_err(|source| EngineError::Io { action: act.action(), source })?;
         let mut output = BuildOutput::default();
-        while let Some(message) = messages.recv().await {
-            match message {
-                Ok(message) => output.take(message, on_line),
-                Err(error) => {
-                    output.finish(on_line);
-                    return Err(build_error(&act, &upload, error));
-                }
-            }
-        }
+        let read = read(&mut messages, &mut output, on_line).await;
         output.finish(on_line);
-        if !output.has_image() {
+        let broken = read.map_err(|error| build_error(&act, &upload, error))?;
+        let Some(id) = output.image() else {
             return Err(EngineError::BuildFailed("the engine ended the build without an image".to_owned()));
+        };
+        match (self.inspect_image(&build.tag).await, broken) {
+            (image, None) => image,
+            (Ok(image), Some(_)) if image.id == id => Ok(image),
+            (_, Some(error)) => Err(build_error(&act, &upload, error)),
         }
-        self.inspect_image(&build.tag).await
     }
+}
+
+/// Reads the answer to its end. Returns how it broke off where that came after the result: whether the image is there is then
+/// to be seen at the image.
+async fn read(
+    messages: &mut mpsc::Receiver<Result<BuildInfo, Error>>,
+    output: &mut BuildOutput,
+    on_line: LineSink<'_>,
+) -> Result<Option<Error>, Error> {
+    while let Some(message) = messages.recv().await {
+        match message {
+            Ok(message) => output.take(message, on_line),
+            Err(error) if output.image().is_some() && broke_off(&error) => return Ok(Some(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 /// Sends a build request, on a thread with a runtime of its own, which ends when the build does or when the receiver is
@@ -175,6 +189,32 @@ mod tests {
             cleaned("executor failed running [/bin/sh -c false]: exit code: 1"),
             "executor failed running [/bin/sh -c false]: exit code: 1"
         );
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_behind_its_result_has_a_result() {
+        let image = || {
+            let id = bollard::models::ImageId { id: Some("sha256:ab".to_owned()) };
+            Ok(BuildInfo { aux: Some(bollard::models::BuildInfoAux::Default(id)), ..BuildInfo::default() })
+        };
+        let line = || Ok(BuildInfo { stream: Some("Successfully tagged a\n".to_owned()), ..BuildInfo::default() });
+        let cut = || Err(Error::IOError { err: io::Error::other("bytes remaining on stream") });
+        let said = || Err(Error::DockerStreamError { error: "exit code: 1".to_owned() });
+        let check = async |answer: Vec<Result<BuildInfo, Error>>, expect: Result<bool, ()>, id: Option<&str>| {
+            let (sender, mut messages) = mpsc::channel(8);
+            for message in answer {
+                sender.send(message).await.unwrap();
+            }
+            drop(sender);
+            let mut output = BuildOutput::default();
+            let read = read(&mut messages, &mut output, &|_| {}).await;
+            assert_eq!(read.map(|broken| broken.is_some()).map_err(drop), expect);
+            assert_eq!(output.image(), id);
+        };
+        check(vec![line(), image(), line()], Ok(false), Some("sha256:ab")).await;
+        check(vec![image(), line(), cut()], Ok(true), Some("sha256:ab")).await;
+        check(vec![line(), cut()], Err(()), None).await;
+        check(vec![image(), said()], Err(()), Some("sha256:ab")).await;
     }
 
     #[test]

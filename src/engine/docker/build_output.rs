@@ -15,19 +15,20 @@ pub(super) struct BuildOutput {
     announced: HashSet<String>,
     /// Output of running steps, by digest of the step and stream.
     steps: HashMap<(String, i64), Lines>,
-    has_image: bool,
+    image: Option<String>,
 }
 
 impl BuildOutput {
-    /// Whether the engine has told of an image that came out.
-    pub(super) fn has_image(&self) -> bool {
-        self.has_image
+    /// Id of the image that came out, once the engine has told it. The classic builder tells one for each stage; the last
+    /// counts.
+    pub(super) fn image(&self) -> Option<&str> {
+        self.image.as_deref()
     }
 
     pub(super) fn take(&mut self, message: BuildInfo, on_line: LineSink<'_>) {
         match message.aux {
             Some(BuildInfoAux::BuildKit(status)) => self.take_status(status, on_line),
-            Some(BuildInfoAux::Default(image)) => self.has_image |= image.id.is_some(),
+            Some(BuildInfoAux::Default(image)) => self.image = image.id.or(self.image.take()),
             None => {}
         }
         if let Some(text) = message.stream {

@@ -11,7 +11,7 @@ use bollard::query_parameters::{
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::act::Act;
+use super::act::{Act, broke_off};
 use super::transfer::Upload;
 use super::{CALL_LIMIT, Docker, TRANSFER_LIMIT, label_filter, unless_gone};
 use crate::engine::{ByteStream, EngineError, Image, Labels, LineSink, PullFailure, RegistryLogin};
@@ -19,6 +19,9 @@ use crate::model::{Check, GroupPort, Protocol, health};
 
 /// A pull that says nothing for this long has stalled.
 const PULL_SILENCE: Duration = Duration::from_secs(300);
+
+/// How the engine's last line about a pull that succeeded begins.
+const PULLED: &str = "Status: ";
 
 /// How many images are looked at at once.
 const LOOKUPS: usize = 8;
@@ -53,9 +56,14 @@ impl Docker {
         let mut messages = Box::pin(self.client.create_image(Some(options), None, login.map(credentials)));
         // A layer repeats its status for every few bytes it moves; only changes are worth a line.
         let mut said = HashMap::new();
+        let mut is_done = false;
         loop {
             let next = tokio::time::timeout(PULL_SILENCE, messages.next());
             let Some(message) = next.await.map_err(|_| act.timed_out(PULL_SILENCE))? else { break };
+            // What breaks off behind the result is looked at by the image, as any other result.
+            if is_done && message.as_ref().is_err_and(broke_off) {
+                break;
+            }
             let CreateImageInfo { id, status, .. } = message.map_err(|error| match error {
                 Error::DockerResponseServerError { message, .. } | Error::DockerStreamError { error: message } => {
                     refused(&message)
@@ -63,6 +71,7 @@ impl Docker {
                 other => act.failed(other),
             })?;
             let (id, status) = (id.unwrap_or_default(), status.unwrap_or_default());
+            is_done |= id.is_empty() && status.starts_with(PULLED);
             if said.insert(id.clone(), status.clone()).as_ref() == Some(&status) || status.is_empty() {
                 continue;
             }
