@@ -120,12 +120,12 @@ impl Life {
         let router_tasks = listeners.serve(config, &store, &platform, ingress, &stops, &tracker, &mut serving).await?;
         let router = Router { stop: stops.ingress.clone(), tasks: router_tasks };
         let door = Door::open(&config.data_dir)?;
-        if let Some(file) = &config.ready_file {
-            ready::write(file, &ready)?;
-        }
         if let Some(token) = new_setup_token(&store).await? {
             // Not into the log, which others may read and keep: it is for whoever started this.
             eprintln!("setup token for the first account, unless it is registered at http://{}: {token}", ready.api);
+        }
+        if let Some(file) = &config.ready_file {
+            ready::write(file, &ready)?;
         }
         tracing::info!(api = %ready.api, ssh = %ready.ssh, http = %ready.http, https = %ready.https, "serving");
         Ok(Self { stops, tracker, store, serving, router, sockets, door, lock })

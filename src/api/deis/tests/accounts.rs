@@ -72,6 +72,17 @@ async fn registration_can_be_closed() {
     answer.is_detail(403, forbidden);
 }
 
+/// Both find no account when they ask, and one of them is second when its password is hashed.
+#[tokio::test]
+async fn of_two_who_are_first_at_once_one_is() {
+    let world = World::with(Registration::Closed).await;
+    let ask =
+        async |name: &str| world.post("", "/v1/auth/register", json!({"username": name, "password": "x"})).await.status;
+    let mut statuses: [u16; 2] = tokio::join!(ask("alice"), ask("mallory")).into();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 403]);
+}
+
 #[tokio::test]
 async fn logging_in_yields_the_same_token_every_time() {
     let world = World::new().await;
