@@ -37,7 +37,7 @@ impl Platform {
         }
         attempt.succeeded();
         let turn = self.0.throttle.turn(from).await.map_err(Error::Throttled)?;
-        replace_password(&self.0.store, user, new, turn).await?;
+        replace_password(&self.0.store, user, new, turn, Some(user.epoch)).await?;
         self.0.callers.forget_all();
         Ok(())
     }
@@ -49,7 +49,7 @@ impl Platform {
     pub async fn set_password(&self, _by: &Administrator, name: &str, new: String) -> Result<(), Error> {
         let user = known(&self.0.store, name).await?;
         let turn = self.0.throttle.turn(None).await.map_err(Error::Throttled)?;
-        replace_password(&self.0.store, &user, new, turn).await?;
+        replace_password(&self.0.store, &user, new, turn, None).await?;
         self.0.callers.forget_all();
         Ok(())
     }

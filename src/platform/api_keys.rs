@@ -67,6 +67,10 @@ pub async fn create_api_key(store: &Store, name: &Username) -> Result<String, Er
 async fn add_key(store: &Store, user: &User) -> Result<String, Error> {
     let key = random_hex(KEY_BYTES);
     let mut tx = store.begin().await?;
+    // The password may have been changed while it was looked at.
+    if !users::is_in_epoch(&mut tx, user.id, user.epoch).await? {
+        return Err(Error::WrongCredentials);
+    }
     api_keys::insert(&mut tx, user.id, &key, API_KEYS_MAX).await?;
     tx.commit().await.map_err(StoreError::from)?;
     Ok(key)

@@ -38,6 +38,8 @@ impl Platform {
             let (store, app) = (&platform.0.store, handle.app());
             // One change at a time: what is counted here is still so when the row is written.
             let _changing = platform.0.drains.changing().await;
+            // Looking the receiver up took as long as its name service liked.
+            platform.grant(&handle).check().await?;
             let present = log_drains::list(store.pool(), store.sealer(), app.id, Page::ALL).await?;
             if present.iter().any(|drain| drain.url == url) {
                 return Err(Error::Taken { field: "url" });

@@ -31,7 +31,10 @@ impl Platform {
         let (platform, handle, command) = (self.clone(), handle.clone(), command.to_owned());
         self.owned(async move {
             let work = platform.run_with(&handle, &command, &cancel);
-            platform.while_granted(&handle, &cancel, work).await
+            let ran = platform.while_granted(&handle, &cancel, work).await?;
+            // What it printed is for whoever may use the app still.
+            platform.grant(&handle).check().await?;
+            Ok(ran)
         })
         .await
     }

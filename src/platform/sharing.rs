@@ -4,7 +4,7 @@ use super::users::known;
 use super::{Administrator, AppHandle, AppView, Error, Listing, OwnerHandle, Page, Platform};
 use crate::model::{App, LogDrainId, QuotaKind, User, Username};
 use crate::store::users::{self, Which};
-use crate::store::{StoreError, apps, collaborators, log_drains};
+use crate::store::{StoreError, apps, collaborators, group_instances, log_drains};
 
 impl Platform {
     /// Names of an app's collaborators, in the order in which they were let in.
@@ -41,6 +41,7 @@ impl Platform {
     pub async fn unshare(&self, handle: &OwnerHandle, with: &str) -> Result<(), Error> {
         let user = known(&self.0.store, with).await?;
         let app = handle.app();
+        let _changing = self.0.drains.changing().await;
         let mut tx = self.0.store.begin().await?;
         if !collaborators::delete(&mut *tx, app.id, user.id).await? {
             return Err(Error::Forbidden);
@@ -54,18 +55,21 @@ impl Platform {
         Ok(())
     }
 
-    /// Makes somebody else the owner. The owner before keeps no right.
+    /// Makes somebody else the owner. The owner before keeps the right of a collaborator if the app is shared with them, else none; what
+    /// the app's containers were granted at the API ends.
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is no such user.
     pub async fn transfer_app(&self, handle: &OwnerHandle, to: &str) -> Result<AppView, Error> {
         let (new, app) = (known(&self.0.store, to).await?, handle.app());
+        let _changing = self.0.drains.changing().await;
         let mut tx = self.0.store.begin().await?;
         if new.id != app.owner_id {
             self.ask_to_take_over(&mut tx, app, new.id).await?;
         }
         apps::set_owner(&mut *tx, app.id, new.id).await?;
         apps::advance_epoch(&mut *tx, app.id).await?;
+        group_instances::void_credentials(&mut tx, app.id).await?;
         let drains = log_drains::delete_of(&mut *tx, app.id, app.owner_id).await?;
         tx.commit().await.map_err(StoreError::from)?;
         self.tell_router(None).await;

@@ -120,7 +120,14 @@ impl Platform {
         let store = &self.0.store;
         let user = users::by_name(store.pool(), username).await?;
         let user = self.check_password(username, user, password, from).await?;
-        Ok(users::log_in(store.pool(), store.sealer(), user.id).await?)
+        let mut tx = store.begin().await?;
+        // The password may have been changed while it was looked at.
+        if !users::is_in_epoch(&mut tx, user.id, user.epoch).await? {
+            return Err(Error::WrongCredentials);
+        }
+        let token = users::log_in(&mut *tx, store.sealer(), user.id).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(token)
     }
 
     /// Whether this is the password of `user`, the account that somebody at `from` called `name`.
@@ -254,13 +261,27 @@ async fn insert(tx: &mut Transaction, sealer: &Sealer, new: &NewUser) -> Result<
 /// # Errors
 /// [`Error::NotFound`] when there is no such account.
 pub async fn reset_password(store: &Store, name: &Username, password: String) -> Result<(), Error> {
-    replace_password(store, &known(store, name.as_str()).await?, password, own_turn().await?).await
+    replace_password(store, &known(store, name.as_str()).await?, password, own_turn().await?, None).await
 }
 
 /// Gives an account another password. Whoever signed in with the one before has to sign in again.
-pub(super) async fn replace_password(store: &Store, user: &User, password: String, turn: Turn) -> Result<(), Error> {
+///
+/// # Errors
+/// [`Error::WrongCredentials`] when the account is not in the epoch any more in which the old password was looked at.
+pub(super) async fn replace_password(
+    store: &Store,
+    user: &User,
+    password: String,
+    turn: Turn,
+    epoch: Option<i64>,
+) -> Result<(), Error> {
     let hash = hash(password, turn).await?;
     let mut tx = store.begin().await?;
+    if let Some(epoch) = epoch
+        && !users::is_in_epoch(&mut tx, user.id, epoch).await?
+    {
+        return Err(Error::WrongCredentials);
+    }
     users::set_password_hash(&mut *tx, user.id, &hash).await?;
     users::renew_token(&mut *tx, store.sealer(), user.id).await?;
     api_keys::delete_of(&mut *tx, user.id).await?;

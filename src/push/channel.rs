@@ -31,7 +31,7 @@ enum Wish {
 ///
 /// Requests are read from the channel's own queue and not in the connection's callbacks, so that a client cannot fill the
 /// queue of a channel that nobody reads.
-pub(super) async fn serve(door: &Door, peer: &Peer, user: Username, channel: Channel<Msg>) {
+pub(super) async fn serve(door: &Door, peer: &Peer, user: Username, fingerprint: &str, channel: Channel<Msg>) {
     let (mut read, write) = channel.split();
     let mut protocol = None;
     let mut line_end = "\n";
@@ -48,6 +48,11 @@ pub(super) async fn serve(door: &Door, peer: &Peer, user: Username, channel: Cha
             Some(_) => {}
         }
     };
+    // The key may have been removed since it was proven: a connection, and a channel that asks for nothing, live for as long as
+    // their client likes.
+    if door.user_for_key(fingerprint).await.as_ref() != Some(&user) {
+        return peer.cut();
+    }
     let parsed = match wish {
         Wish::Exec(command) => exec::parse(&command),
         Wish::Other => Err(ExecError::NotGit),

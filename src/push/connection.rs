@@ -102,12 +102,7 @@ impl Handler for Connection {
         }
         let (busy, platform) = (peer.place.busy(), door.platform.clone());
         let served = async move {
-            // The key may have been removed since it was proven; a connection lives for as long as its client likes.
-            if door.user_for_key(&fingerprint).await.as_ref() == Some(&user) {
-                channel::serve(&door, &peer, user, channel).await;
-            } else {
-                peer.cut();
-            }
+            channel::serve(&door, &peer, user, &fingerprint, channel).await;
             drop(busy);
         };
         self.channels.spawn_on(served, &platform);

@@ -307,3 +307,15 @@ pub async fn all_gone(tx: &mut Transaction, app: AppId) -> Result<(), StoreError
     .await?;
     Ok(())
 }
+
+/// Makes the credentials of an app's containers worthless, and gives none to those that come: they act for whoever owns the app.
+pub async fn void_credentials(tx: &mut Transaction, app: AppId) -> Result<(), StoreError> {
+    for sql in [
+        "UPDATE group_instances SET credential_digest = NULL \
+         WHERE group_id IN (SELECT id FROM process_groups WHERE app_id = $1)",
+        "UPDATE process_groups SET grants = '[]' WHERE app_id = $1",
+    ] {
+        sqlx::query(sql).bind(app.to_string()).execute(&mut **tx).await?;
+    }
+    Ok(())
+}

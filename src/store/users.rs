@@ -198,6 +198,13 @@ pub async fn advance_epoch<'c>(executor: impl AnyExecutor<'c>, id: UserId) -> Re
     integer(&row, "epoch")
 }
 
+/// Whether the account is in this epoch still. It stays in it until the transaction ends: the row is locked from here on.
+pub async fn is_in_epoch(tx: &mut Transaction, id: UserId, epoch: i64) -> Result<bool, StoreError> {
+    let found =
+        sqlx::query("UPDATE users SET epoch = epoch WHERE id = $1 AND epoch = $2").bind(id.to_string()).bind(epoch);
+    Ok(found.execute(&mut **tx).await?.rows_affected() > 0)
+}
+
 /// Makes the account an administrator, or an ordinary one.
 pub async fn set_superuser<'c>(
     executor: impl AnyExecutor<'c>,

@@ -100,8 +100,11 @@ async fn flags_win_over_the_environment_and_that_over_the_file() {
     // From the file: the administrator may register others, nobody else may.
     let account = [("username", "mallory"), ("password", "x"), ("email", "")];
     let refused = admin.form("/auth/register", &account).await.expect(403);
-    assert_eq!(refused.json(), json!({ "detail": "registration is not open on this server; ask its administrator for an account, who types: \
-                                                slipway user create NAME" }));
+    assert_eq!(
+        refused.json(),
+        json!({ "detail": "registration is not open on this server; ask its administrator for an account, who types: \
+                                                slipway user create NAME" })
+    );
 
     server.stop().await;
     server
