@@ -67,9 +67,10 @@ async fn story(generation: Generation, fixture: &str, web: &'static str) {
     let person = async |name: &str| Deis::registered(&server, generation, name, fixture).await;
     let (ada, bob, eve) = (person("ada").await, person("bob").await, person("eve").await);
     let app = crate::support::fresh_name("story");
-    let story = Story { server: &server, ada, bob, eve, app, web };
+    let mut story = Story { server: &server, ada, bob, eve, app, web };
     account::log_in_and_out(&story).await;
     account::change_the_password(&story).await;
+    story.bob.user.token = story.bob.settings()["token"].as_str().expect("the client noted its token").to_owned();
     keys::add_and_remove(&story).await;
     apps::create(&story).await;
     apps::nothing_runs_before_the_first_build(&story).await;
