@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Key, KeyKind, Slipway, User, raw_request};
+use crate::support::{Answer, Key, KeyKind, Options, Slipway, User, raw_request};
 
 async fn send(user: &User<'_>, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let url = format!("http://{}{path}", user.server.addresses().api);
@@ -128,7 +128,7 @@ async fn accounts_are_made_and_used_by_forms_and_by_json() {
 
 #[tokio::test]
 async fn apps_are_named_listed_and_paged() {
-    let server = Slipway::start().await;
+    let server = Slipway::start_with(Options::default().env("SLIPWAY_QUOTAS", "apps=200")).await;
     let owner = server.owner().await;
     let create = async |body: Value| owner.post("/apps", &body).await;
     let answer = create(json!({})).await.expect(201);
