@@ -20,7 +20,8 @@ use super::output::{Phase, detail, size};
 use super::plan::{DOCKERFILE, Dockerfile};
 use super::{BuildError, Builder};
 use crate::engine::{
-    ByteStream, EngineError, ImageBuild, LineSink, PullFailure, Secrets, byte_stream, registry_login, small_archive,
+    ByteStream, EngineError, ImageBuild, Labels, LineSink, PullFailure, Secrets, byte_stream, registry_login,
+    small_archive,
 };
 use crate::git::SourceOptions;
 use crate::model::{BuildKind, ConfigVars, ImageReference, Procfile};
@@ -125,13 +126,30 @@ impl Builder {
         Ok(if knows { HereDocuments::Known } else { HereDocuments::Unknown })
     }
 
+    fn bases_repository(&self) -> String {
+        let own: String = self.server_id.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
+        format!("{BASES}{}", own.to_ascii_lowercase())
+    }
+
+    /// Takes away the names that builds of an earlier life gave to what they built on; for use before the first build starts.
+    ///
+    /// # Errors
+    /// When the engine refuses.
+    pub async fn remove_base_names(&self) -> Result<(), EngineError> {
+        let own = format!("{}:", self.bases_repository());
+        let images = self.engine.images(&Labels::new()).await?;
+        for name in images.iter().flat_map(|image| &image.tags).filter(|name| name.starts_with(&own)) {
+            self.engine.remove_image(name).await?;
+        }
+        Ok(())
+    }
+
     /// Fetches the images that a Dockerfile draws on, each under a name of this build's own, so that what was checked is what
     /// is used. The names go with the value.
     async fn bases(&self, request: &BuildRequest, layout: &Layout, on_line: LineSink<'_>) -> Result<Bases, BuildError> {
         let login = registry_login(&request.config).map_err(BuildError::Refused)?;
         let mut bases = Bases { builder: self.handle(), names: BTreeMap::new() };
-        let own: String = self.server_id.chars().filter(char::is_ascii_alphanumeric).take(12).collect();
-        let repository = format!("{BASES}{}", own.to_ascii_lowercase());
+        let repository = self.bases_repository();
         for (number, reference) in layout.images().into_iter().enumerate() {
             let fresh = format!("{repository}:{}-{number}", short(request.build_id));
             let said = |line: &str| detail(on_line, &format!("{reference}: {line}"));

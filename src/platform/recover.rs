@@ -29,7 +29,11 @@ impl Platform {
         self.0.rollouts.resume().await?;
         self.publish_all_routing().await?;
         self.refresh_certificates().await?;
-        for operation in operations::live(self.0.store.pool()).await? {
+        let live = operations::live(self.0.store.pool()).await?;
+        if !live.is_empty() {
+            self.0.builder.remove_base_names().await?;
+        }
+        for operation in live {
             tracing::info!(operation.id = %operation.id, app.name = operation.app_name, operation.step = %operation.step, "recovering an operation");
             self.recover_operation(&operation).await?;
         }
