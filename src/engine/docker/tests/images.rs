@@ -1,7 +1,7 @@
 //! Images come, get names and go.
 
 use super::support::{Corner, within};
-use crate::engine::{ContainerSpec, Engine, EngineError, Labels, label};
+use crate::engine::{ContainerSpec, Engine, EngineError, Labels, PullFailure, label};
 
 #[tokio::test]
 async fn images_are_imported_named_and_forgotten() {
@@ -75,5 +75,9 @@ async fn a_registry_that_does_not_answer_is_told_apart() {
     let corner = Corner::new().await;
     let pull = corner.docker.pull_image("127.0.0.1:1/blog:v1", None, &|_| {});
     let error = within("the engine gives up", pull).await.unwrap_err();
-    assert_eq!(error.to_string(), "image 127.0.0.1:1/blog:v1 cannot be pulled: no registry answers");
+    let failure = match &error {
+        EngineError::PullFailed { failure, .. } => *failure,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(failure, PullFailure::Unreachable);
 }
