@@ -100,8 +100,6 @@ fn requested(fields: &Fields) -> Result<QuotaChange, Error> {
         match fields.value(kind.as_str()) {
             None => {}
             Some(Value::Null) => change.limits.push((kind, None)),
-            // As forms have it.
-            Some(Value::String(text)) if text == "null" => change.limits.push((kind, None)),
             Some(value) => {
                 if let Some(limit) = problems.noted(quota(kind, value).map(Some)) {
                     change.limits.push((kind, Some(limit)));
@@ -110,13 +108,7 @@ fn requested(fields: &Fields) -> Result<QuotaChange, Error> {
         }
     }
     if let Some(value) = fields.value("granted_ports") {
-        // A form has a text for each entry, and one alone looks like no list.
-        let entries = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
-        let port = |entry: &Value| match entry {
-            Value::String(text) => text.parse().ok(),
-            entry => serde_json::from_value(entry.clone()).ok(),
-        };
-        let ports = entries.iter().map(port).collect::<Option<Vec<u16>>>().ok_or(());
+        let ports = serde_json::from_value(value.clone());
         let ports = ports.map_err(|_| Problem::new("granted_ports", "Give a list of ports."));
         change.granted_ports = problems.noted(ports.map(Some));
     }
