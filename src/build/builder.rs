@@ -158,7 +158,7 @@ impl Builder {
     }
 
     /// Removes containers that builds have left behind, and their networks: those of one operation, or all of this server.
-    /// Yields how many containers.
+    /// Returns how many containers.
     ///
     /// With `None` it takes running builds for leftovers, too: for use before the first build starts.
     ///

@@ -164,8 +164,18 @@ impl ImageFetcher {
             return Err(missing(reference));
         }
         let name = reference.to_string();
-        match self.engine.image(&name).await {
-            Ok(image) => Ok(Some(image).filter(|image| image.is_named(&name)).and_then(|it| it.of_app_or_nobody(app))),
+        Ok(self.named(&name).await?.and_then(|image| image.of_app_or_nobody(app)))
+    }
+
+    /// The image that has this very name.
+    async fn named(&self, name: &str) -> Result<Option<Image>, EngineError> {
+        Ok(self.find(name).await?.filter(|image| image.is_named(name)))
+    }
+
+    /// The image that the engine finds by a name or an id. An engine that does not answer says nothing of what it has.
+    async fn find(&self, name: &str) -> Result<Option<Image>, EngineError> {
+        match self.engine.image(name).await {
+            Ok(image) => Ok(Some(image)),
             Err(EngineError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -187,7 +197,7 @@ impl ImageFetcher {
         // Whatever has the name now gets it back, also what this app may not use.
         let before = match local {
             Some(image) => Some(image.id.clone()),
-            None => self.engine.image(&text).await.ok().filter(|image| image.is_named(&text)).map(|image| image.id),
+            None => self.named(&text).await?.map(|image| image.id),
         };
         let path = self.entry_of(&reference.repository());
         let entry = Entry { reference: text.clone(), before };
@@ -211,7 +221,7 @@ impl ImageFetcher {
     }
 
     async fn put_right(&self, entry: &Entry) -> Result<(), EngineError> {
-        let Ok(now) = self.engine.image(&entry.reference).await else { return Ok(()) };
+        let Some(now) = self.find(&entry.reference).await? else { return Ok(()) };
         match &entry.before {
             Some(before) if *before == now.id => return Ok(()),
             Some(before) if !entry.reference.contains('@') => self.engine.tag_image(before, &entry.reference).await?,
@@ -223,7 +233,7 @@ impl ImageFetcher {
 
     /// The engine knows a pulled image by its digest in the repository, too. That stays as long as a tag of the repository does.
     async fn forget_digests(&self, id: &str, repository: &str) -> Result<(), EngineError> {
-        let Ok(image) = self.engine.image(id).await else { return Ok(()) };
+        let Some(image) = self.find(id).await? else { return Ok(()) };
         let (tag, digest) = (format!("{repository}:"), format!("{repository}@"));
         if image.tags.iter().any(|name| name.strip_prefix(&tag).is_some_and(|tag| !tag.contains('/'))) {
             return Ok(());

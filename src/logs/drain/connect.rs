@@ -18,7 +18,7 @@ pub(super) trait Pipe: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Pipe for T {}
 
-/// The receiver's addresses, checked. They are looked at anew for every connection: a name may come to mean another machine.
+/// The receiver's addresses, checked. They are looked at again for every connection: a name may come to mean another machine.
 pub(super) async fn pin(url: &DrainUrl, settings: &DrainSettings) -> Result<Pinned, String> {
     let target = url.target().map_err(|why| format!("The receiver cannot be asked: {why}."))?;
     let pinned = settings.outbound.resolve(&target).await;
