@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::ca::CaBundle;
 use super::plan::{Recipe, SMALL_FILE_BYTES};
 use super::queue::{BuildPlaces, Queue};
+use super::running::Running;
 use super::{BuildError, BuildLogs, FingerprintKey, Plan, SlugStore, Stack};
 use crate::engine::{
     BUILD_NETWORK, Engine, EngineError, ImageFetcher, Labels, LineSink, Purpose, Resources, label, labels,
@@ -100,6 +101,9 @@ pub struct Builder {
     pub(super) server_id: String,
     pub(super) tasks: TaskTracker,
     queue: Queue,
+    /// Where the engine keeps its things, once it was asked.
+    pub(super) engine_root: tokio::sync::OnceCell<PathBuf>,
+    pub(super) running: Running,
     held: Arc<tokio::sync::Mutex<HashMap<String, usize>>>,
 }
 
@@ -108,7 +112,17 @@ impl Builder {
     /// `tasks`: wait for it before the runtime ends.
     pub fn new(images: Arc<ImageFetcher>, settings: BuildSettings, server_id: String, tasks: TaskTracker) -> Self {
         let queue = Queue::new(settings.at_once);
-        Self { engine: Arc::clone(images.engine()), images, settings, server_id, tasks, queue, held: Arc::default() }
+        Self {
+            engine: Arc::clone(images.engine()),
+            images,
+            settings,
+            server_id,
+            tasks,
+            queue,
+            engine_root: tokio::sync::OnceCell::new(),
+            running: Running::default(),
+            held: Arc::default(),
+        }
     }
 
     /// Where slugs are kept.
@@ -142,6 +156,8 @@ impl Builder {
         let turn = self.queue.turn(request.app.owner_id, request.app.owner.as_str(), request.places, on_line).await;
         let _turn = turn.map_err(BuildError::Quota)?;
         self.check_space().await?;
+        let mark = self.mark(&request.app);
+        let (_place, ended) = self.running.enter(request.operation.clone(), request.app.id, mark);
         let limit = self.settings.time_limit;
         let built = async {
             let request = &self.prepare(request, plan, on_line).await?;
@@ -154,7 +170,11 @@ impl Builder {
                 }
             }
         };
-        tokio::time::timeout(limit, built).await.unwrap_or(Err(BuildError::TimedOut { limit }))
+        tokio::select! {
+            biased;
+            Ok(why) = ended => Err(why),
+            built = tokio::time::timeout(limit, built) => built.unwrap_or(Err(BuildError::TimedOut { limit })),
+        }
     }
 
     /// Removes containers that builds have left behind, and their networks: those of one operation, or all of this server.

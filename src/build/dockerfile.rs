@@ -77,6 +77,7 @@ impl Builder {
             labels: target.labels,
             resources,
             no_cache: request.no_cache,
+            mark: Some(self.mark(&request.app)),
         };
         let phase = Phase::begin(on_line, &title(dockerfile));
         let was_killed = AtomicBool::new(false);

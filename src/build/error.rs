@@ -78,7 +78,7 @@ pub enum BuildError {
         /// The missing image.
         image: String,
     },
-    /// The app's owner has as many builds waiting as may wait.
+    /// The app's owner has as many builds waiting as may wait, or as much on the disk as may be there.
     #[error(transparent)]
     Quota(QuotaExceeded),
     /// The container engine failed us.

@@ -25,6 +25,7 @@ mod plan;
 mod processes;
 mod queue;
 mod restamp;
+mod running;
 mod scratch;
 mod slug;
 mod slugignore;

@@ -1,24 +1,25 @@
-//! Whether there is room for a build, before it begins.
+//! Whether there is room for a build.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::output::size;
 use super::{BuildError, Builder};
 
 impl Builder {
-    /// Refuses a build that the disk has no room for: where slugs are kept, and where the engine keeps images if that is
-    /// on this machine.
+    /// Refuses what the disk has no room for: where slugs are kept, and where the engine keeps images if that is on this
+    /// machine. What it asks for is reserved for the database and for other people's work.
     ///
     /// # Errors
     /// [`BuildError::NoSpace`] says where how much is missing.
-    pub(super) async fn check_space(&self) -> Result<(), BuildError> {
+    pub async fn check_space(&self) -> Result<(), BuildError> {
         let wanted = self.settings.min_free_bytes;
         if wanted == 0 {
             return Ok(());
         }
-        let engine_root = self.engine.info().await?.root_dir;
-        for place in [self.slugs().dir(), Path::new(&engine_root)] {
+        let asked = async || Ok::<_, BuildError>(PathBuf::from(self.engine.info().await?.root_dir));
+        let engine_root = self.engine_root.get_or_try_init(asked).await?;
+        for place in [self.slugs().dir(), engine_root] {
             // An engine on another machine names a folder that is not here.
             let free = match free_bytes(place) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

@@ -20,7 +20,7 @@ pub use fetch::{DEFAULT_STACK, ImageFetcher, registry_login};
 pub use spec::{
     BUILD_NETWORK, Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, EngineInfo, Executed,
     ExitStatus, Image, ImageBuild, Labels, ListeningPort, LogOutput, Purpose, RegistryLogin, Resources, Secrets,
-    Volume, label,
+    Volume, Writer, Written, label,
 };
 
 /// What the engine could not do.
@@ -280,6 +280,10 @@ pub trait Engine: Send + Sync {
     /// Bytes that each volume of the engine holds, by name; those that the engine cannot measure are left out. It reads all
     /// of them, which may take minutes and keeps the disk busy.
     async fn volume_sizes(&self) -> Result<BTreeMap<String, u64>, EngineError>;
+
+    /// What containers that carry all of `labels` have written, running or not, and what steps of image builds that are at
+    /// work have. It reads the folders of all of them. Steps and volumes are left out where Slipway cannot look at the engine's disk.
+    async fn written(&self, labels: &Labels) -> Result<Vec<Written>, EngineError>;
 
     /// Bounds all image builds of this engine together, where Slipway can reach what holds them; yields the path of the
     /// control group that does, or `None` where there is none to be had (an engine on another machine).

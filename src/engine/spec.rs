@@ -145,7 +145,14 @@ impl Container {
     /// Containers inherit the labels of their image, so that [`label::SERVER`] and [`label::APP`] do not tell: an operator
     /// may look into an image of ours with a container of their own.
     pub fn purpose(&self) -> Option<Purpose<'_>> {
-        let label = |name| self.labels.get(name).map(String::as_str).filter(|id| !id.is_empty());
+        Purpose::of(&self.labels)
+    }
+}
+
+impl<'a> Purpose<'a> {
+    /// What a container with these labels was made for; `None` when somebody else made it.
+    pub fn of(labels: &'a Labels) -> Option<Self> {
+        let label = |name| labels.get(name).map(String::as_str).filter(|id| !id.is_empty());
         label(label::INSTANCE)
             .map(Purpose::Instance)
             .or_else(|| label(label::ONE_OFF).map(Purpose::OneOff))
@@ -237,6 +244,34 @@ impl fmt::Debug for Secrets {
     }
 }
 
+/// What one writer has on the engine's disk beside its image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The writer's own place: the engine id of a container, a folder of the engine for a step of an image build.
+    pub place: String,
+    /// Who writes there.
+    pub writer: Writer,
+    /// Bytes there, and in the volumes of a container.
+    pub bytes: u64,
+}
+
+/// Who writes to the engine's disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Writer {
+    /// A container.
+    Container {
+        /// Its labels.
+        labels: Labels,
+        /// Whether it runs.
+        is_running: bool,
+    },
+    /// A step of an image build that is under way.
+    BuildStep {
+        /// The [`ImageBuild::mark`] of its build.
+        mark: String,
+    },
+}
+
 /// An image to build from a Dockerfile.
 #[derive(Debug, Clone, Default)]
 pub struct ImageBuild {
@@ -256,6 +291,9 @@ pub struct ImageBuild {
     pub resources: Resources,
     /// Ignores the engine's build cache.
     pub no_cache: bool,
+    /// A host name by which the engine tells whose step is at work; steps can look it up. Steps are cached by it: the same
+    /// for all builds that share their steps.
+    pub mark: Option<String>,
 }
 
 /// A TCP socket in state LISTEN.

@@ -35,11 +35,15 @@ pub enum QuotaKind {
     Git,
     /// Published ports of the host.
     Ports,
+    /// Bytes that containers and builds of its apps have written, volumes included.
+    Disk,
+    /// Latest releases of one app that are kept, each with its config. Older ones go; nothing is refused for it.
+    Releases,
 }
 
 impl QuotaKind {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Apps,
         Self::Instances,
         Self::Memory,
@@ -53,6 +57,8 @@ impl QuotaKind {
         Self::WaitingBuilds,
         Self::Git,
         Self::Ports,
+        Self::Disk,
+        Self::Releases,
     ];
 
     /// As the end of "50 of 50 ...".
@@ -68,16 +74,19 @@ impl QuotaKind {
             Self::WaitingBuilds => "waiting builds",
             Self::Git => "git processes at once",
             Self::Ports => "published ports",
+            Self::Disk => "disk for containers and builds",
+            Self::Releases => "releases of one app",
             Self::Apps | Self::Domains | Self::Certificates => self.as_str(),
         }
     }
 
     /// Whether its values are bytes and not a count.
     pub fn is_bytes(self) -> bool {
-        matches!(self, Self::Memory | Self::Config | Self::Repositories)
+        matches!(self, Self::Memory | Self::Config | Self::Repositories | Self::Disk)
     }
 
-    fn shown(self, value: u64) -> String {
+    /// A value of it for people.
+    pub fn shown(self, value: u64) -> String {
         if self.is_bytes() { shown_bytes(value) } else { value.to_string() }
     }
 }
@@ -98,6 +107,8 @@ words!(
     WaitingBuilds = "waiting-builds",
     Git = "git",
     Ports = "ports",
+    Disk = "disk",
+    Releases = "releases",
 );
 
 /// A limit for some kinds or for all.
@@ -149,7 +160,7 @@ pub struct Quotas(QuotaLimits);
 impl Quotas {
     /// What holds for kinds that the operator does not name.
     pub const DEFAULT: &'static str = "apps=50 instances=200 memory=64GiB config=1MiB keys=50 domains=100 \
-        certificates=100 collaborators=200 repositories=10GiB builds=2 waiting-builds=20 git=16 ports=100";
+        certificates=100 collaborators=200 repositories=10GiB builds=2 waiting-builds=20 git=16 ports=100 disk=20GiB releases=200";
 
     /// The limit of a kind.
     pub fn get(&self, kind: QuotaKind) -> Quota {

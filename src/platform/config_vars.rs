@@ -51,7 +51,7 @@ impl Platform {
                         tags: merged(&old.limits.tags, &change.tags),
                     };
                     let values = merged(&old.values, &change.values);
-                    platform.check_config(handle.app(), size(&values), size(&old.values)).await?;
+                    platform.check_config(handle.app(), (&values, &limits), (&old.values, &old.limits)).await?;
                     let (store, app) = (&platform.0.store, handle.app().id);
                     let id = configs::insert(store.pool(), store.sealer(), app, by.id, &values, &limits).await?;
                     let new = configs::get(store.pool(), store.sealer(), id).await?;
@@ -74,12 +74,6 @@ fn merged(old: &BTreeMap<String, ConfigValue>, changes: &Changes) -> BTreeMap<St
         };
     }
     new
-}
-
-/// Bytes of the names and values.
-fn size(values: &BTreeMap<String, ConfigValue>) -> u64 {
-    let bytes = values.iter().map(|(name, value)| name.len() + value.to_string().len()).sum::<usize>();
-    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 fn validate(change: &ConfigChange) -> Result<(), Error> {

@@ -211,6 +211,7 @@ impl Platform {
             self.mark_release_as(app.id, release.version, &release.summary);
         }
         release.status = crate::model::ReleaseStatus::Deployed;
+        self.remove_old_releases(app).await?;
         Ok(Contents { release, ..contents })
     }
 

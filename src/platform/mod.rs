@@ -13,6 +13,7 @@ mod certificates;
 pub mod cleanup;
 mod config_vars;
 pub mod deploy;
+mod disk;
 mod domains;
 mod error;
 pub mod formation;
@@ -62,6 +63,7 @@ pub use certificates::{AcmeSettings, AutomaticCertificates, NewCertificate, Serv
 pub use cleanup::{Cleanup, CleanupDue, CleanupSettings};
 pub use config_vars::ConfigChange;
 pub use deploy::{ArchiveRequest, Deployed, PushRequest, RunningBuilds, SourceRequest};
+pub use disk::DiskUse;
 pub use error::Error;
 pub use formation::InstanceView;
 pub use groups::{
@@ -175,6 +177,8 @@ pub struct Parts {
     pub owned: OwnedOperations,
     /// Builds that can be called off; empty at the start.
     pub running_builds: RunningBuilds,
+    /// What accounts have on the disk; empty at the start.
+    pub disk_use: DiskUse,
     /// Whom tokens belong to, for a moment; empty at the start.
     pub callers: Callers,
     /// What is remembered of failed logins; empty at the start.

@@ -3,9 +3,9 @@
 use super::users::known;
 use super::{Administrator, Error, Platform};
 use crate::build::BuildPlaces;
-use crate::model::{App, AppId, OperationId, Quota, QuotaExceeded, QuotaKind, User, UserId};
+use crate::model::{App, AppId, ConfigVars, Limits, OperationId, Quota, QuotaExceeded, QuotaKind, User, UserId};
 use crate::store::quotas::{self, Account, Wanted};
-use crate::store::{StoreError, Transaction, apps, domains};
+use crate::store::{StoreError, Transaction, apps, domains, releases};
 
 /// Most ports that one account is granted.
 const GRANTS_MAX: usize = 100;
@@ -78,6 +78,8 @@ impl Platform {
             QuotaKind::Repositories => repositories,
             QuotaKind::Config => quotas::largest_config(&mut **tx, account.id).await?,
             QuotaKind::Builds => self.0.builder.queue_of(account.id).0,
+            QuotaKind::Releases => quotas::most_releases(&mut **tx, account.id).await?,
+            QuotaKind::Disk => self.0.disk_use.of(account.id),
             QuotaKind::WaitingBuilds => self.0.builder.queue_of(account.id).1,
             _ => 0,
         })
@@ -173,13 +175,27 @@ impl Platform {
         self.ask_for(tx, new, QuotaKind::Domains, domains).await
     }
 
-    /// Refuses a config that is larger than the owner's versions may be, and not smaller than the one before.
-    pub(super) async fn check_config(&self, app: &App, bytes: u64, before: u64) -> Result<(), Error> {
+    /// Refuses a config that is larger than the owner's versions may be, and larger than the one before.
+    pub(super) async fn check_config(
+        &self,
+        app: &App,
+        new: (&ConfigVars, &Limits),
+        old: (&ConfigVars, &Limits),
+    ) -> Result<(), Error> {
+        let (bytes, before) = (config_bytes(new), config_bytes(old));
         if bytes <= before {
             return Ok(());
         }
         let limit = self.quota(app.owner_id, QuotaKind::Config).await?;
         Ok(QuotaExceeded::check(app.owner.as_str(), QuotaKind::Config, limit, before, bytes - before)?)
+    }
+
+    /// Removes releases of an app, with their configs, that are older than its owner may keep.
+    pub(super) async fn remove_old_releases(&self, app: &App) -> Result<(), Error> {
+        let Quota::AtMost(keep) = self.quota(app.owner_id, QuotaKind::Releases).await? else { return Ok(()) };
+        let mut tx = self.0.store.begin().await?;
+        releases::remove_old(&mut tx, app.id, keep).await?;
+        Ok(tx.commit().await.map_err(StoreError::from)?)
     }
 
     /// The limit of an account.
@@ -229,4 +245,11 @@ impl Platform {
             tokio::task::spawn_blocking(move || owned.iter().map(|app| repositories.size(app.id)).sum::<u64>()).await;
         measured.map_err(|error| Error::Internal(error.into()))
     }
+}
+
+/// Bytes of all names and values of a config.
+fn config_bytes((values, limits): (&ConfigVars, &Limits)) -> u64 {
+    let maps = [values, &limits.memory, &limits.cpu, &limits.tags];
+    let bytes = maps.into_iter().flatten().map(|(name, value)| name.len() + value.to_string().len()).sum::<usize>();
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }

@@ -18,8 +18,8 @@ use crate::logs::{Collector, DrainSettings, LogDrains, LogLimits, LogStore};
 use crate::net::Blocks;
 use crate::outbound::Outbound;
 use crate::platform::{
-    AcmeSettings, AutomaticCertificates, Callers, CleanupDue, OwnedOperations, Parts, Platform, PlatformSettings,
-    RoutedSettings, RunningBuilds, ServedCertificates, Throttle,
+    AcmeSettings, AutomaticCertificates, Callers, CleanupDue, DiskUse, OwnedOperations, Parts, Platform,
+    PlatformSettings, RoutedSettings, RunningBuilds, ServedCertificates, Throttle,
 };
 use crate::rollout::{RolloutSettings, Rollouts};
 use crate::route::{Certificates, RouterConfig, Table};
@@ -153,6 +153,7 @@ pub(super) async fn compose(
         owned: OwnedOperations::default(),
         callers: Callers::default(),
         running_builds: RunningBuilds::default(),
+        disk_use: DiskUse::default(),
         throttle: Throttle::default(),
         cleanup_due: CleanupDue::default(),
     }))

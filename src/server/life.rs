@@ -226,6 +226,11 @@ fn start_background(platform: &Platform, serving: &mut Tasks) {
         groups.watch_groups().await;
         Ok(())
     });
+    let disk = platform.clone();
+    serving.spawn(async move {
+        disk.watch_disk().await;
+        Ok(())
+    });
     let drained = platform.clone();
     serving.spawn(async move {
         drained.log_drains_ended().await;

@@ -53,6 +53,16 @@ pub async fn of<'c>(executor: impl AnyExecutor<'c>, user: UserId) -> Result<Quot
     rows.await?.iter().map(limit).collect()
 }
 
+/// What administrators set of one kind, by account.
+pub async fn of_kind<'c>(
+    executor: impl AnyExecutor<'c>,
+    kind: QuotaKind,
+) -> Result<HashMap<UserId, Quota>, StoreError> {
+    let rows = sqlx::query("SELECT user_id, value FROM quotas WHERE kind = $1").bind(kind.as_str()).fetch_all(executor);
+    let limit = |row| Ok((parsed(row, "user_id")?, Quota::from_number(narrow(row, "value")?)));
+    rows.await?.iter().map(limit).collect()
+}
+
 /// Sets a limit for one account, or goes back to the operator's.
 pub async fn set<'c>(
     executor: impl AnyExecutor<'c>,
@@ -227,6 +237,18 @@ pub async fn largest_config<'c>(executor: impl AnyExecutor<'c>, user: UserId) ->
     let row = sqlx::query(
         "SELECT CAST(COALESCE(MAX(LENGTH(configs.sealed_values)), 0) AS BIGINT) AS n FROM configs \
          JOIN apps ON apps.id = configs.app_id WHERE apps.owner_id = $1",
+    )
+    .bind(user.to_string())
+    .fetch_one(executor)
+    .await?;
+    Ok(integer(&row, "n")?.unsigned_abs())
+}
+
+/// Deployed releases of the app that has most, of all apps of an account.
+pub async fn most_releases<'c>(executor: impl AnyExecutor<'c>, user: UserId) -> Result<u64, StoreError> {
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(MAX(n), 0) AS BIGINT) AS n FROM (SELECT COUNT(*) AS n FROM releases \
+         JOIN apps ON apps.id = releases.app_id WHERE apps.owner_id = $1 GROUP BY releases.app_id) AS counted",
     )
     .bind(user.to_string())
     .fetch_one(executor)

@@ -67,6 +67,26 @@ pub async fn insert(tx: &mut Transaction, new: &NewRelease) -> Result<Release, S
     found.ok_or(StoreError::Corrupt { column: "releases.id", value: id.to_string() })
 }
 
+/// Removes an app's deployed releases before its last `keep` ones, but for those that something runs, and the configs that
+/// no release has then.
+pub async fn remove_old(tx: &mut Transaction, app: AppId, keep: u64) -> Result<(), StoreError> {
+    let gone = sqlx::query(
+        "DELETE FROM releases WHERE app_id = $1 AND status = $2 AND version <= \
+           (SELECT MAX(d.version) FROM releases d WHERE d.app_id = $1 AND d.status = $2) - $3 \
+         AND id NOT IN (SELECT i.release_id FROM instances i WHERE i.app_id = $1) \
+         AND id NOT IN (SELECT i.release_id FROM group_instances i WHERE i.app_id = $1)",
+    )
+    .bind(app.to_string())
+    .bind(ReleaseStatus::Deployed.as_str())
+    .bind(i64::try_from(keep).unwrap_or(i64::MAX / 2))
+    .execute(&mut **tx)
+    .await?;
+    if gone.rows_affected() > 0 {
+        super::configs::delete_unused(&mut **tx, app).await?;
+    }
+    Ok(())
+}
+
 /// The release of that id.
 pub async fn by_id<'c>(executor: impl AnyExecutor<'c>, id: ReleaseId) -> Result<Option<Release>, StoreError> {
     let sql = sqlx::AssertSqlSafe(format!("{SELECT} WHERE releases.id = $1"));

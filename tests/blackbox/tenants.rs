@@ -3,6 +3,7 @@
 //! Each test looks at the effect, what bob has in the end, and not at the words of a refusal alone.
 
 mod accounts;
+mod disk;
 mod dockerfiles;
 mod fetching;
 mod images;

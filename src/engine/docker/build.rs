@@ -142,6 +142,7 @@ fn options(builder: Builder, build: &ImageBuild) -> BuildImageOptions {
         .buildargs(&build.args.clone().into_iter().collect::<HashMap<_, _>>())
         .labels(&build.labels.clone().into_iter().collect::<HashMap<_, _>>())
         .nocache(build.no_cache)
+        .extrahosts(&build.mark.as_ref().map(|mark| format!("{mark}:127.0.0.1")).unwrap_or_default())
         .target(build.target.as_deref().unwrap_or_default())
         .rm(true)
         .forcerm(true);

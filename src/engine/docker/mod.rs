@@ -16,7 +16,9 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod tree_size;
 mod usage;
+mod written;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,7 +30,7 @@ use futures_util::stream::BoxStream;
 
 use super::{
     ByteStream, Container, ContainerEvent, ContainerLog, ContainerSpec, Engine, EngineError, EngineInfo, Executed,
-    ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, RegistryLogin, Resources, Volume,
+    ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, RegistryLogin, Resources, Volume, Written,
 };
 use act::Act;
 use kernel_log::KernelLog;
@@ -295,6 +297,10 @@ impl Engine for Docker {
 
     async fn volume_sizes(&self) -> Result<BTreeMap<String, u64>, EngineError> {
         self.measure_volumes().await
+    }
+
+    async fn written(&self, labels: &Labels) -> Result<Vec<Written>, EngineError> {
+        self.measure_written(labels).await
     }
 
     async fn limit_image_builds(&self, resources: &Resources) -> Result<Option<PathBuf>, EngineError> {

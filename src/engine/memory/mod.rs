@@ -75,6 +75,8 @@ struct World {
     networks: BTreeMap<String, Labels>,
     volumes: BTreeMap<String, Labels>,
     volume_sizes: BTreeMap<String, u64>,
+    /// Bytes by name of container.
+    written: BTreeMap<String, u64>,
     faults: BTreeMap<String, Fault>,
     calls: BTreeMap<String, usize>,
     node_labels: Labels,
@@ -243,6 +245,11 @@ impl Memory {
     /// All containers there are, by id in order of creation.
     pub fn containers_now(&self) -> Vec<Container> {
         self.world().containers.values().map(|entry| entry.container.clone()).collect()
+    }
+
+    /// Has a container of that name hold so many bytes of its own.
+    pub fn set_written(&self, container: &str, bytes: u64) {
+        self.world().written.insert(container.to_owned(), bytes);
     }
 
     /// Names of the containers that run, sorted.

@@ -16,7 +16,7 @@ use super::{Behaviour, Entry, Memory, collect, matches, missing, next_ip};
 use crate::engine::{
     ByteStream, Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, Engine, EngineError,
     EngineInfo, Executed, ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, RegistryLogin, Resources,
-    Volume, byte_stream, label,
+    Volume, Writer, Written, byte_stream, label,
 };
 use crate::model::Timestamp;
 
@@ -409,6 +409,21 @@ impl Engine for Memory {
     async fn volume_sizes(&self) -> Result<BTreeMap<String, u64>, EngineError> {
         self.enter("volume_sizes").await?;
         Ok(self.world().volume_sizes.clone())
+    }
+
+    async fn written(&self, labels: &Labels) -> Result<Vec<Written>, EngineError> {
+        self.enter("written").await?;
+        let world = self.world();
+        let ours = world.containers.values().filter(|entry| matches(&entry.container.labels, labels));
+        let written = |entry: &Entry| Written {
+            place: entry.container.id.clone(),
+            writer: Writer::Container {
+                labels: entry.container.labels.clone(),
+                is_running: entry.container.state == ContainerState::Running,
+            },
+            bytes: world.written.get(&entry.container.name).copied().unwrap_or_default(),
+        };
+        Ok(ours.map(written).collect())
     }
 
     async fn limit_image_builds(&self, _resources: &Resources) -> Result<Option<PathBuf>, EngineError> {

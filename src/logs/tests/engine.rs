@@ -237,6 +237,9 @@ impl Engine for Handle {
     async fn volume_sizes(&self) -> Result<std::collections::BTreeMap<String, u64>, EngineError> {
         refuse()
     }
+    async fn written(&self, _: &Labels) -> Result<Vec<crate::engine::Written>, EngineError> {
+        refuse()
+    }
     async fn limit_image_builds(&self, _: &Resources) -> Result<Option<PathBuf>, EngineError> {
         refuse()
     }

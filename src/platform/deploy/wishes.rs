@@ -31,7 +31,8 @@ impl Platform {
         out.line("-----> Setting config vars that app.json asks for");
         out.line(&format!("       {names}"));
         let (store, app, by) = (&self.0.store, handle.app().id, handle.user().id);
-        let values = config.values.into_iter().chain(added).collect();
+        let values = config.values.iter().map(|(name, value)| (name.clone(), value.clone())).chain(added).collect();
+        self.check_config(handle.app(), (&values, &config.limits), (&config.values, &config.limits)).await?;
         let id = configs::insert(store.pool(), store.sealer(), app, by, &values, &config.limits).await?;
         Ok(configs::get(store.pool(), store.sealer(), id).await?)
     }

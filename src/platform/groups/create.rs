@@ -111,7 +111,9 @@ impl Platform {
         releases::insert(&mut tx, &release(None, none, initial)).await?;
         let values: ConfigVars =
             new.environment.iter().map(|(name, value)| (name.clone(), ConfigValue::Text(value.clone()))).collect();
-        let config = configs::insert(&mut *tx, sealer, app.id, owner.id, &values, &limits(&new.size)).await?;
+        let limits = limits(&new.size);
+        self.check_config(&app, (&values, &limits), (&ConfigVars::new(), &limits)).await?;
+        let config = configs::insert(&mut *tx, sealer, app.id, owner.id, &values, &limits).await?;
         let build = insert_build(&mut tx, &app, owner, &checked.image).await?;
         let summary = Change::Build { by: &owner.username, source: &checked.image }.summary();
         let release = releases::insert(&mut tx, &release(Some(build), config, summary)).await?;

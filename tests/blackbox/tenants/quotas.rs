@@ -65,6 +65,34 @@ async fn bob_has_so_many_apps_keys_domains_and_bytes_of_config_and_alice_has_her
 }
 
 #[tokio::test]
+async fn bob_keeps_so_many_releases_with_their_configs_whatever_brings_them() {
+    let server = with("releases=3 config=1000").await;
+    let (alice, bob) = alice_and_bob(&server).await;
+    let (hers, his) = (alice.create("alice").await, bob.create("bob").await);
+    for number in 1..=5 {
+        his.set(&json!({ "N": number.to_string() })).await;
+        hers.set(&json!({ "N": number.to_string() })).await;
+    }
+    assert_eq!(his.versions().await, [6, 5, 4]);
+    assert_eq!(used(&bob, "releases").await, 3);
+    assert_eq!(server.rows("SELECT id FROM configs").await.len(), 6);
+    his.post("/releases/rollback", &json!({ "version": 2 })).await.expect(404);
+    his.post("/releases/rollback", &json!({ "version": 4 })).await.expect(201);
+    assert_eq!(his.get("/config").await["values"]["N"], "3");
+    // What a file of the tree, a limit or a group's environment bring counts as what is set.
+    let large = "x".repeat(1200);
+    let limits = json!({ "memory": { format!("a{}", "b".repeat(1200)): "1M" } });
+    says(his.post("/config", &limits).await, "config", "of 1000 bytes config of one app");
+    let repo = Repo::of("docker-web");
+    repo.commit_file("app.json", &json!({ "env": { "LARGE": { "value": large } } }).to_string());
+    his.push(&repo).await.failed().says(&["of 1000 bytes config of one app"]);
+    let (image, variables) = (server.foreign_image("docker-web").await, json!([{ "key": "LARGE", "value": large }]));
+    let group = json!({ "image": image, "name": "large", "container_envvars": variables });
+    says(Tutum::of(&bob).await.post("/application/", &group).await, "config", "of 1000 bytes config of one app");
+    assert_eq!(his.get("/config").await["values"], json!({ "N": "3" }));
+}
+
+#[tokio::test]
 async fn an_administrator_raises_the_quota_of_one_account() {
     let server = with("apps=1").await;
     let admin = server.admin().await;

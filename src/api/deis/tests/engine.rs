@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::{
     ByteStream, Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, Engine, EngineError,
     EngineInfo, Executed, ExitStatus, Image, ImageBuild, Labels, LineSink, ListeningPort, LogOutput, PullFailure,
-    RegistryLogin, Resources, Volume, byte_stream, label,
+    RegistryLogin, Resources, Volume, Written, byte_stream, label,
 };
 
 /// Every container answers at one listener, whose port its image declares.
@@ -347,6 +347,10 @@ impl Engine for Fake {
 
     async fn volume_sizes(&self) -> Result<BTreeMap<String, u64>, EngineError> {
         self.answers().map(|()| BTreeMap::new())
+    }
+
+    async fn written(&self, _: &Labels) -> Result<Vec<Written>, EngineError> {
+        self.answers().map(|()| Vec::new())
     }
 
     async fn limit_image_builds(&self, _: &Resources) -> Result<Option<PathBuf>, EngineError> {

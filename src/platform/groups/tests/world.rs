@@ -195,6 +195,7 @@ fn life(dir: &TempDir, store: &Store, engine: &Arc<Memory>) -> (Platform, Cancel
         owned: crate::platform::OwnedOperations::default(),
         callers: crate::platform::Callers::default(),
         running_builds: crate::platform::RunningBuilds::default(),
+        disk_use: crate::platform::DiskUse::default(),
         throttle: crate::platform::Throttle::default(),
         cleanup_due: crate::platform::CleanupDue::default(),
     });
