@@ -23,6 +23,10 @@ const DISK_MIN_BYTES: u64 = 2 << 30;
 /// The rules that part builds and apps: adds them, and with the argument `check` says which are missing.
 const FIREWALL: &str = include_str!("../../scripts/firewall");
 
+/// What takes NET_RAW from steps of Dockerfiles, and where the engine finds it before the real one.
+const RUNC: &str = include_str!("../../scripts/runc");
+const RUNC_PATH: &str = "/usr/local/sbin/runc";
+
 /// What one check found.
 enum Finding {
     /// As it should be.
@@ -155,11 +159,7 @@ async fn engine(config: &Config, findings: &mut Vec<Finding>) {
     };
     findings.push(engine_version(&info));
     findings.push(firewall(config));
-    findings.push(Finding::Note(
-        "steps of Dockerfiles keep the capability NET_RAW, which the engine's own builder gives them: a step may answer ARP \
-         in place of another; builds by buildpacks have a network each, and no NET_RAW"
-            .into(),
-    ));
+    findings.push(raw_packets(config));
     if info.has_buildkit {
         findings.extend(buildkit(&info.version));
     }
@@ -203,6 +203,21 @@ fn firewall(config: &Config) -> Finding {
         ),
         _ => Finding::Note(format!("rules of the firewall are not known: {}", said.trim())),
     }
+}
+
+/// Whether steps of Dockerfiles run without the capability NET_RAW, by way of [`RUNC`].
+fn raw_packets(config: &Config) -> Finding {
+    let is_local = config.docker_host.starts_with("unix:");
+    let installed = std::fs::read_to_string(RUNC_PATH).unwrap_or_default();
+    let real = |line: &str| line.starts_with("real=");
+    if is_local && installed.lines().filter(|line| !real(line)).eq(RUNC.lines().filter(|line| !real(line))) {
+        return Finding::Fine(format!("{RUNC_PATH} takes the capability NET_RAW from steps of Dockerfiles"));
+    }
+    Finding::Note(
+        "steps of Dockerfiles keep the capability NET_RAW, which the engine's own builder gives them: a step may answer ARP \
+         in place of another. scripts/setup puts scripts/runc before the engine's runc, which takes it away"
+            .into(),
+    )
 }
 
 /// What the BuildKit of an engine of this version leaves open to a Dockerfile; `None` for what is no version.

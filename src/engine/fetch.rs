@@ -32,6 +32,9 @@ pub struct ImageFetcher {
     journal: PathBuf,
     /// Held while something about a repository's names is looked at or changed.
     repositories: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// The folder of one for tests, which goes with it.
+    #[cfg(test)]
+    _dir: Option<tempfile::TempDir>,
 }
 
 /// A name that is to be taken away again, or to be given back to what had it before.
@@ -51,15 +54,25 @@ impl ImageFetcher {
         outbound: Outbound,
         journal: PathBuf,
     ) -> Self {
-        Self { engine, stack, bases, outbound, journal, repositories: Mutex::default() }
+        Self {
+            engine,
+            stack,
+            bases,
+            outbound,
+            journal,
+            repositories: Mutex::default(),
+            #[cfg(test)]
+            _dir: None,
+        }
     }
 
     /// One for tests, which keeps its notes in a folder of its own.
     #[cfg(test)]
     pub fn for_tests(engine: Arc<dyn Engine>) -> Arc<Self> {
-        let journal = std::env::temp_dir().join(format!("slipway-pulls-{}", uuid::Uuid::new_v4()));
-        let outbound = Outbound::default();
-        Arc::new(Self::new(engine, DEFAULT_STACK.to_owned(), BaseImages::Local, outbound, journal))
+        let dir = tempfile::tempdir().expect("a temporary folder can be made");
+        let (stack, journal) = (DEFAULT_STACK.to_owned(), dir.path().join("pulls"));
+        let fetcher = Self::new(engine, stack, BaseImages::Local, Outbound::default(), journal);
+        Arc::new(Self { _dir: Some(dir), ..fetcher })
     }
 
     /// The engine that they come to.

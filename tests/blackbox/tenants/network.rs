@@ -117,6 +117,20 @@ async fn a_build_does_not_reach_the_api() {
 }
 
 #[tokio::test]
+async fn no_build_sends_raw_packets() {
+    let server = Slipway::start().await;
+    let (_, bob) = alice_and_bob(&server).await;
+    server.cli(&["doctor"], &[]).await.says(&["takes the capability NET_RAW from steps of Dockerfiles"]);
+    // Not even root gets what is not in the bounding set; 13 is CAP_NET_RAW (capabilities(7)).
+    let script = "held = [line.split()[1] for line in open('/proc/self/status') if line.startswith('CapBnd')][0]; \
+        print('raw', int(held, 16) >> 13 & 1, flush=True)";
+    for build in [slug_build, dockerfile_build] {
+        let app = bob.create("his").await;
+        app.push(&build(script)).await.says(&["raw 0"]);
+    }
+}
+
+#[tokio::test]
 async fn metadata_services_are_closed_to_apps_and_doctor_looks_after_it() {
     let server = Slipway::start().await;
     let (alice, _) = alice_and_bob(&server).await;
