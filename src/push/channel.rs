@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use russh::server::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
+use tokio_util::sync::CancellationToken;
 
 use super::connection::Peer;
 use super::exec::{self, ExecError, GitCommand, Service};
-use super::server::Door;
+use super::server::{Access, Door};
 use super::transfer::{Job, Outcome};
 use crate::model::Username;
 
@@ -58,7 +59,10 @@ pub(super) async fn serve(door: &Door, peer: &Peer, user: Username, fingerprint:
         Wish::Other => Err(ExecError::NotGit),
     };
     let result = match parsed {
-        Ok(command) => run(door, &user, command, protocol, &mut read, &write).await,
+        Ok(command) => {
+            let caller = Caller { user: &user, fingerprint };
+            run(door, caller, command, protocol, &mut read, &write).await
+        }
         Err(ExecError::NoSuchApp(name)) => Err(Refusal { line: no_such_app(&name), code: FATAL }),
         Err(ExecError::NotGit) => Err(Refusal { line: greeting(door, &user), code: NOT_GIT }),
     };
@@ -96,15 +100,23 @@ struct End {
     advice: Option<String>,
 }
 
+/// Who asks, and with which key.
+#[derive(Clone, Copy)]
+struct Caller<'a> {
+    user: &'a Username,
+    fingerprint: &'a str,
+}
+
 async fn run(
     door: &Door,
-    user: &Username,
+    caller: Caller<'_>,
     command: GitCommand,
     protocol: Option<String>,
     read: &mut ChannelReadHalf,
     write: &ChannelWriteHalf<Msg>,
 ) -> Result<End, Refusal> {
     let refusal = |line| Refusal { line, code: FATAL };
+    let Caller { user, fingerprint } = caller;
     let found = door.repository(user, command.app.as_str()).await.map_err(refusal)?;
     let (app, repository) = found.ok_or_else(|| refusal(no_such_app(command.app.as_str())))?;
     // Before the repository is touched, and until git has ended.
@@ -116,6 +128,9 @@ async fn run(
         Service::UploadPack => None,
     };
     let is_push = session.is_some();
+    let revoked = CancellationToken::new();
+    let watched = repository.clone();
+    let access = Access { user, fingerprint, app: &app, repository: &watched };
     let job = Job {
         config: &door.config,
         hook_socket: &door.hook_socket,
@@ -124,13 +139,21 @@ async fn run(
         protocol,
         session,
         stop: &door.stop,
+        revoked: &revoked,
         tracker: &door.tracker,
     };
-    let Outcome { code, received, has_called } = job.run(read, write).await.map_err(|error| {
+    let outcome = tokio::select! {
+        outcome = job.run(read, write) => outcome,
+        never = door.watch(access, &revoked) => match never {},
+    };
+    let Outcome { code, received, has_called } = outcome.map_err(|error| {
         tracing::error!(app.name = %app, user.name = %user, %error, "cannot run git");
         refusal(format!("Slipway cannot run git on the server: {error}"))
     })?;
     tracing::info!(app.name = %app, user.name = %user, code, received_bytes = received, "git {} ended", command.service.command());
+    if revoked.is_cancelled() {
+        return Ok(End { code: FATAL, advice: Some(" !     Access to this app was taken away meanwhile.".to_owned()) });
+    }
     // Git's own refusal of a large pack names no way out, and its exit status is that of success.
     let max_bytes = door.config.max_push_bytes;
     let is_too_large = is_push && !has_called && max_bytes > 0 && received > max_bytes;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ const BOUNDS: Bounds = Bounds { total: 512, per_address: 128, starting: 256, sta
 const LOGIN_LIMIT: Duration = Duration::from_secs(30);
 /// How long the platform may take to look up a key or an app.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(10);
+/// Between two looks whether somebody whom git works for may still have it. It ends within five seconds otherwise.
+const ACCESS_LOOK: Duration = Duration::from_secs(2);
 /// How long a client has to leave by itself once the server stops and nothing runs for it any more.
 const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 /// How long a connection may take to end once its socket is cut.
@@ -207,6 +209,16 @@ async fn follow(
     None
 }
 
+/// With what git was started for somebody.
+#[derive(Clone, Copy)]
+pub(super) struct Access<'a> {
+    pub user: &'a Username,
+    pub fingerprint: &'a str,
+    pub app: &'a AppName,
+    /// The repository that the app had then.
+    pub repository: &'a Path,
+}
+
 impl Door {
     /// Whose key this is, as the platform says within its limit; failures are logged and nobody's.
     pub(super) async fn user_for_key(&self, fingerprint: &str) -> Option<Username> {
@@ -224,6 +236,26 @@ impl Door {
                 None
             }
         }
+    }
+
+    /// Fires `revoked` once the access is gone; never returns. A platform that does not answer takes nothing away.
+    pub(super) async fn watch(&self, access: Access<'_>, revoked: &CancellationToken) -> std::convert::Infallible {
+        loop {
+            tokio::time::sleep(ACCESS_LOOK).await;
+            if self.is_lost(access).await {
+                revoked.cancel();
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    async fn is_lost(&self, Access { user, fingerprint, app, repository }: Access<'_>) -> bool {
+        let has_key = tokio::time::timeout(LOOKUP_LIMIT, self.backend.user_for_key(fingerprint)).await;
+        if matches!(has_key, Ok(Ok(found)) if found.as_ref() != Some(user)) {
+            return true;
+        }
+        let found = self.repository(user, app.as_str()).await;
+        matches!(found, Ok(found) if found.as_ref().is_none_or(|(_, path)| path != repository))
     }
 
     /// A place among the git processes of the user; the error is a line for the pusher.

@@ -46,6 +46,8 @@ pub(super) struct Job<'a> {
     pub(super) session: Option<OpenSession>,
     /// Fires when the server stops.
     pub(super) stop: &'a CancellationToken,
+    /// Fires when whoever asked for this may not have it any more.
+    pub(super) revoked: &'a CancellationToken,
     /// Owns what must not be left half done.
     pub(super) tracker: &'a TaskTracker,
 }
@@ -64,7 +66,7 @@ impl Job<'_> {
     /// Runs git until it has ended, whatever the client does, and then ends the push's session.
     ///
     /// A client that goes away cancels the push; git goes on, its output dropped, for as long as the platform is at work
-    /// and a little longer, and is killed only after that.
+    /// and a little longer, and is killed only after that. So does one that loses access, who gets nothing more of a fetch.
     pub(super) async fn run(
         mut self,
         read: &mut ChannelReadHalf,
@@ -78,11 +80,15 @@ impl Job<'_> {
         let session = self.session.take();
         let shared = session.as_ref().map(|open| open.session.clone());
         let watchdog = async {
-            tokio::select! { () = link.gone.cancelled() => {}, () = self.stop.cancelled() => {} }
+            tokio::select! {
+                () = link.gone.cancelled() => {}
+                () = self.stop.cancelled() => {}
+                () = self.revoked.cancelled() => {}
+            }
             if let Some(session) = &shared {
                 session.cancel.cancel();
                 tokio::select! { () = session.quiet(GRACE) => {}, () = self.stopped_long_ago() => {} }
-            } else {
+            } else if !self.revoked.is_cancelled() {
                 tokio::time::sleep(GRACE).await;
             }
             kill(group).await

@@ -1,6 +1,6 @@
 //! People: an account, a token, a key.
 
-use std::process::Command as StdCommand;
+use std::process::{Command as StdCommand, Stdio};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -124,12 +124,17 @@ impl<'a> User<'a> {
 
     /// Runs ssh with this person's key and these words behind the host.
     pub async fn ssh(&self, options: &[&str], command: &[&str]) -> Finished {
+        self.start_ssh_reading(options, command, Stdio::null()).finish().await
+    }
+
+    /// Starts ssh in the same way, with something to read.
+    pub fn start_ssh_reading(&self, options: &[&str], command: &[&str], input: Stdio) -> Running {
         let address = self.server.addresses().ssh;
         let mut ssh = self.key.ssh();
         ssh.extend(["-p".to_owned(), address.port().to_string()]);
         ssh.extend(options.iter().map(|word| (*word).to_owned()));
         ssh.push(format!("git@{}", address.ip()));
         ssh.extend(command.iter().map(|word| (*word).to_owned()));
-        Running::start(Command::new(&ssh[0]).args(&ssh[1..])).finish().await
+        Running::start_reading(Command::new(&ssh[0]).args(&ssh[1..]), input)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::alice_and_bob;
-use crate::support::{Repo, SHORT, Slipway, Tutum, wait_until};
+use crate::support::{KeyKind, Repo, SHORT, Slipway, Tutum, User, wait_until};
 
 /// Longest that what was begun with access may outlive it, with room for a busy machine.
 const BOUND: Duration = Duration::from_secs(15);
@@ -55,7 +55,7 @@ async fn a_push_that_waited_or_builds_is_called_off_with_the_access() {
     let waiting = bob.start_git(&his, &["push", "--force", &bob.remote(&app.name), "HEAD:refs/heads/master"]);
     let before = app.versions().await;
     alice.delete(&app.path("/perms/bob")).await.expect(204);
-    building.finish().await.failed().says(&["access to this app was taken away"]);
+    building.finish().await.failed().says(&["to this app was taken away"]);
     waiting.finish().await.failed();
     assert_eq!(app.versions().await, before);
     assert_eq!(app.page().await["version"], "1");
@@ -81,6 +81,50 @@ async fn an_open_connection_is_of_no_use_without_its_key() {
     let mut stop = std::process::Command::new("ssh");
     stop.args(["-o", &control, "-O", "exit", "nobody@localhost"]);
     let _ = stop.output();
+}
+
+#[tokio::test]
+async fn git_that_runs_ends_with_the_key_or_the_access() {
+    let server = Slipway::start().await;
+    let (alice, bob) = alice_and_bob(&server).await;
+    let (app, repo) = alice.serving("docker-web").await;
+    app.post("/perms", &json!({ "username": "bob" })).await.expect(201);
+    // Git waits for what this client wants, and would for as long as the client likes.
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let reading = bob.start_ssh_reading(&[], &[&format!("git-upload-pack '{}.git'", app.name)], reader.into());
+    let his = Repo::of("docker-slow-build");
+    let pushing = alice.start_git(&his, &["push", "--force", &app.remote(), "HEAD:refs/heads/main"]);
+    wait_until("the push builds", SHORT, async || {
+        let found = server.rows("SELECT step FROM operations WHERE kind = 'push' AND status = 'running'").await;
+        if found == ["build"] { Ok(()) } else { Err(format!("{found:?}")) }
+    })
+    .await;
+    let before = app.versions().await;
+    alice.delete("/keys/laptop").await.expect(204);
+    alice.delete(&app.path("/perms/bob")).await.expect(204);
+    reading.finish_within(BOUND).await.failed().says(&["Access to this app was taken away"]);
+    drop(writer);
+    pushing.finish_within(BOUND).await.failed();
+    assert_eq!(app.versions().await, before);
+    assert_eq!(app.page().await["version"], "1");
+    alice.add_key("desktop", &alice.key.public).await.expect(201);
+    app.push(&repo).await.succeeded();
+}
+
+#[tokio::test]
+async fn what_an_administrator_began_ends_with_the_office() {
+    let server = Slipway::start().await;
+    let admin = server.admin().await;
+    let alice = User::register(&server, "alice", KeyKind::Ed25519).await;
+    let bob = User::register(&server, "bob", KeyKind::Ed25519).await;
+    let (app, _repo) = alice.serving("docker-web").await;
+    admin.post("/admin/perms", &json!({ "username": "bob" })).await.expect(201);
+    let path = app.path("/logs?follow=true");
+    let mut followed = bob.request(reqwest::Method::GET, &path).send().await.expect("it answers");
+    admin.delete("/admin/perms/bob").await.expect(204);
+    let ended = tokio::time::timeout(BOUND, async { while let Ok(Some(_)) = followed.chunk().await {} });
+    ended.await.expect("bob's stream ends");
+    bob.get(&app.path("/logs")).await.expect(404);
 }
 
 #[tokio::test]
