@@ -18,6 +18,15 @@ struct Service {
 
 impl Service {
     fn start() -> Self {
+        Self::answering("HTTP/1.1 418 teapot\r\ncontent-length: 6\r\n\r\nsecret".to_owned())
+    }
+
+    /// One that sends everybody on.
+    fn redirecting(to: &str) -> Self {
+        Self::answering(format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n"))
+    }
+
+    fn answering(answer: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has ports");
         let (port, visits) = (listener.local_addr().expect("it is bound").port(), Arc::new(AtomicUsize::new(0)));
         let count = Arc::clone(&visits);
@@ -27,7 +36,7 @@ impl Service {
                 count.fetch_add(1, Ordering::SeqCst);
                 let mut stream = stream;
                 let _ = stream.read(&mut [0; 1024]);
-                let _ = stream.write_all(b"HTTP/1.1 418 teapot\r\ncontent-length: 6\r\n\r\nsecret");
+                let _ = stream.write_all(answer.as_bytes());
             }
         });
         Self { port, visits }
@@ -93,4 +102,32 @@ async fn what_the_operator_allows_is_asked() {
     his.set(&json!({ "BUILDPACK_URL": format!("http://{allowed}/pack.tgz") })).await;
     let pushed = his.push(&Repo::of("static-site")).await.failed().output();
     assert!(service.visits() > 0 && !pushed.contains("secret"), "{pushed}");
+}
+
+#[tokio::test]
+async fn an_allowed_address_leads_to_no_other() {
+    let private = Service::start();
+    let target = format!("http://127.0.0.1:{}/pack.tgz", private.port);
+    let public = Service::redirecting(&target);
+    let allowed = format!("127.0.0.1:{}", public.port);
+    let server = Slipway::start_with(Options::default().env("SLIPWAY_OUTBOUND_ALLOW", &allowed)).await;
+    let (_alice, bob) = alice_and_bob(&server).await;
+    let his = bob.create("his").await;
+    his.set(&json!({ "BUILDPACK_URL": format!("http://{allowed}/pack.tgz") })).await;
+    his.push(&Repo::of("static-site")).await.failed();
+    // git follows redirects, too, unless it is told otherwise.
+    his.set(&json!({ "BUILDPACK_URL": format!("http://{allowed}/pack.git") })).await;
+    his.push(&Repo::of("static-site")).await.failed();
+    his.set(&json!({ "BUILDPACK_URL": null })).await;
+    let repo = Repo::of("static-site");
+    repo.commit_file(
+        ".gitmodules",
+        &format!("[submodule \"part\"]\n\tpath = part\n\turl = http://{allowed}/part.git\n"),
+    );
+    let commit = repo.head();
+    repo.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{commit},part")]);
+    repo.git(&["commit", "-q", "-m", "Use a part"]);
+    his.push(&repo).await.failed();
+    assert!(public.visits() >= 3, "each of them was asked");
+    assert_eq!(private.visits(), 0);
 }

@@ -155,3 +155,24 @@ async fn another_password_ends_what_was_signed_in_with_the_old_one() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_a_container_was_granted_ends_when_its_application_is_given_away() {
+    let server = Slipway::start().await;
+    let (alice, bob) = alice_and_bob(&server).await;
+    let his = Tutum::of(&bob).await;
+    let image = server.foreign_image("docker-web").await;
+    let made = his.running(&image, "granted", json!({ "roles": ["global"] })).await;
+    let listed = bob.get("/apps").await.expect(200).json();
+    let name = listed["results"][0]["id"].as_str().expect("the application is an app").to_owned();
+    let containers = bob.app(&name).containers().await;
+    let told = server.docker().exec(&containers[0].id, &["printenv", "TUTUM_AUTH"]).await;
+    let key = told.trim().split_once(':').expect("a user and a key").1.to_owned();
+    let inside = Tutum { server: &server, name: "bob".to_owned(), key };
+    inside.get("/application/").await.expect(200);
+    bob.post(&format!("/apps/{name}"), &json!({ "owner": "alice" })).await.expect(200);
+    // It is neither bob's nor alice's: the container knows what it was told, and it is alice's now.
+    inside.get("/application/").await.expect(401);
+    inside.get(crate::support::uri(&made)).await.expect(401);
+    assert_eq!(alice.app(&name).get("").await["owner"], "alice");
+}
