@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -13,10 +13,11 @@ use super::buildpack_list::Buildpacks;
 use super::buildpacks::ORDER;
 use super::ca;
 use super::foreign_buildpacks::ForeignBuildpack;
-use super::output::{Phase, size, trouble};
+use super::output::{Phase, detail, size, trouble};
 use super::scratch::Scratch;
-use super::slug::{Packed, SLUG_MTIME, SLUG_UID, pack};
+use super::slug::{Packed, SLUG_MTIME, pack};
 use super::slugignore::{SLUGIGNORE, Slugignore};
+use super::tree::{SLUG_UID, Tree};
 use super::{BuildError, Builder, STACK_NAME, buildpacks, processes};
 use crate::engine::{
     ByteStream, ContainerSpec, Engine, ExitStatus, LineSink, byte_stream, label, labels, small_archive,
@@ -56,16 +57,26 @@ impl Builder {
         let container = self.builder_container(request, build_image, buildpacks).await?;
         self.fill(&container, request, foreign).await?;
         let app_type = self.compile(&container, on_line).await?;
-        let packed = self.fetch(&container, rules).await?;
+        let tree = Arc::new(self.fetch(&container, rules).await?);
         drop(container);
 
-        let (written, release) = (packed.procfile.as_deref(), packed.release.as_deref());
+        let (written, release) = (tree.procfile.as_deref(), tree.release.as_deref());
         let procfile = processes::discover(procfile, written, release, &app_type, on_line)?;
-        Phase::begin(on_line, &format!("Compiled slug size is {}", size(packed.size_bytes)));
-        let slug = self.keep(packed).await?;
         let phase = Phase::begin(on_line, &format!("Laying the slug on {STACK_NAME}"));
         let target = self.target(request);
-        let image = self.lay(&target, &slug).await?;
+        // The engine takes the files as they are, while another processor compresses them.
+        let laid = self.lay(&target, self.tree_tar(&tree));
+        let (packed, image) = tokio::join!(self.pack(&tree), laid);
+        let (packed, image) = match (packed, image) {
+            (Ok(packed), Ok(image)) => (packed, image),
+            (Err(error), Ok(_)) => {
+                self.engine.remove_image(&target.reference).await?;
+                return Err(error);
+            }
+            (_, Err(error)) => return Err(error),
+        };
+        detail(on_line, &format!("Compiled slug size is {}", size(packed.size_bytes)));
+        let slug = self.keep(packed).await?;
         phase.done();
         Ok(Built {
             kind: BuildKind::Slug,
@@ -172,15 +183,19 @@ impl Builder {
         }
     }
 
-    /// Brings the built tree back and packs it.
-    async fn fetch(&self, container: &Scratch, rules: Slugignore) -> Result<Packed, BuildError> {
+    /// Brings the built tree back.
+    async fn fetch(&self, container: &Scratch, rules: Slugignore) -> Result<Tree, BuildError> {
         let archive = self.engine.download(container.id(), "/app").await?;
         let limit_bytes = self.settings.slug_bytes;
-        let mut raw = self.spool(archive, limit_bytes).await?;
-        let slugs = self.slugs().clone();
+        let raw = self.spool(archive, limit_bytes).await?;
+        self.blocking("reading the built tree", move || Tree::read(raw, &rules)).await
+    }
+
+    async fn pack(&self, tree: &Arc<Tree>) -> Result<Packed, BuildError> {
+        let (tree, slugs, limit_bytes) = (Arc::clone(tree), self.slugs().clone(), self.settings.slug_bytes);
         self.blocking("packing the slug", move || {
             let file = slugs.spool().map_err(BuildError::io(format!("writing to {}", slugs.dir().display())))?;
-            pack(&mut raw, file, &rules, limit_bytes)
+            pack(&tree, file, limit_bytes)
         })
         .await
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::buildpack_list::{Buildpack, Buildpacks, PLACES};
 use super::output::Phase;
 use super::plan::Recipe;
-use super::slug::SLUG_UID;
+use super::tree::SLUG_UID;
 use super::{BuildError, Builder, Plan};
 use crate::engine::{ByteStream, LineSink};
 use crate::git::{Foreign, Source, SourceOptions};

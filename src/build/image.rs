@@ -1,6 +1,7 @@
 //! Images of apps: their names and labels, and how one is made from a slug.
 
-use std::io::Read;
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use tokio::sync::mpsc;
 use super::builder::{BuildRequest, container_name, short};
 use super::restamp::Restamped;
 use super::scratch::Scratch;
+use super::tree::Tree;
 use super::{BuildError, Builder};
 use crate::engine::{ByteStream, ContainerSpec, EngineError, Image, Labels, label, labels};
 use crate::model::{App, AppId, Build, BuildId, BuildKind, OperationId};
@@ -76,7 +78,7 @@ impl Builder {
             build: build.id,
             operation: OperationId::new(),
         };
-        let laid = tokio::time::timeout(LAY_LIMIT, self.lay(&target, slug)).await;
+        let laid = tokio::time::timeout(LAY_LIMIT, self.lay(&target, self.slug_tar(slug)?)).await;
         laid.map_err(|_| BuildError::TimedOut { limit: LAY_LIMIT })??;
         Ok(())
     }
@@ -125,15 +127,15 @@ impl Builder {
             build: new,
             operation: operation.clone(),
         };
-        let laid = tokio::time::timeout(LAY_LIMIT, self.lay(&target, slug)).await;
+        let laid = tokio::time::timeout(LAY_LIMIT, self.lay(&target, self.slug_tar(slug)?)).await;
         laid.map_err(|_| BuildError::TimedOut { limit: LAY_LIMIT })??;
         Ok(target.reference)
     }
 
-    /// Lays a slug on the stack's run image.
+    /// Lays files, a tar archive, on the stack's run image.
     ///
     /// Cancel-safe: the container that it takes is removed, and the image has its name only once it is whole.
-    pub(super) async fn lay(&self, target: &Target, slug: &str) -> Result<Image, BuildError> {
+    pub(super) async fn lay(&self, target: &Target, files: ByteStream) -> Result<Image, BuildError> {
         let run_image = self.settings.stack.run_image();
         let spec = ContainerSpec {
             name: container_name(target.build, "lay"),
@@ -145,7 +147,7 @@ impl Builder {
             Err(EngineError::NotFound { .. }) => return Err(BuildError::NoStack { image: run_image }),
             created => created?,
         };
-        self.engine.upload(container.id(), "/", self.slug_tar(slug)?).await?;
+        self.engine.upload(container.id(), "/", files).await?;
         let image = self.engine.commit_container(container.id(), &target.reference, &target.labels, &[]).await?;
         Ok(image)
     }
@@ -163,21 +165,45 @@ impl Builder {
     /// The slug unpacked to a plain tar archive, its files dated now, as a stream.
     fn slug_tar(&self, slug: &str) -> Result<ByteStream, BuildError> {
         let file = self.slugs().read(slug).map_err(BuildError::io(format!("opening slug {slug}")))?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut tar = Restamped::new(GzDecoder::new(io::BufReader::new(file)), now());
+        Ok(self.written(move |mut out| io::copy(&mut tar, &mut out).and_then(|_| out.flush())))
+    }
+
+    /// A built tree as a plain tar archive, its files dated now, as a stream.
+    pub(super) fn tree_tar(&self, tree: &Arc<Tree>) -> ByteStream {
+        let tree = Arc::clone(tree);
+        self.written(move |out| tree.write(out, now()).and_then(|mut out| out.flush()))
+    }
+
+    /// What `write` writes, on a thread of its own.
+    fn written(&self, write: impl FnOnce(BufWriter<Chunks>) -> io::Result<()> + Send + 'static) -> ByteStream {
         let (give, take) = mpsc::channel(CHUNKS_AHEAD);
         self.tasks.spawn_blocking(move || {
-            let mut tar = Restamped::new(GzDecoder::new(std::io::BufReader::new(file)), now);
-            loop {
-                let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-                let read = (&mut tar).take(CHUNK_BYTES as u64).read_to_end(&mut chunk);
-                let is_last = !matches!(read, Ok(1..));
-                let item = read.map(|_| Bytes::from(chunk));
-                // A reader that went away has no use for the rest.
-                if matches!(item, Ok(ref bytes) if bytes.is_empty()) || give.blocking_send(item).is_err() || is_last {
-                    break;
-                }
+            if let Err(error) = write(BufWriter::with_capacity(CHUNK_BYTES, Chunks(give.clone()))) {
+                // A reader that went away has no use for it.
+                let _ = give.blocking_send(Err(error));
             }
         });
-        Ok(Box::pin(stream::unfold(take, |mut take| async { take.recv().await.map(|chunk| (chunk, take)) })))
+        Box::pin(stream::unfold(take, |mut take| async { take.recv().await.map(|chunk| (chunk, take)) }))
+    }
+}
+
+/// Seconds since the epoch.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Sends on what is written.
+struct Chunks(mpsc::Sender<io::Result<Bytes>>);
+
+impl Write for Chunks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+        self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes))).map_err(gone)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -35,6 +35,7 @@ mod space;
 mod stack;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 pub use app_json::{AppJson, EnvVar, InvalidAppJson, Scripts};
 pub use build_logs::{BuildLogWriter, BuildLogs};

@@ -1,6 +1,11 @@
 //! Slugs of good trees and of hostile ones.
 
+use std::fs::File;
+
+use tar::{Archive, EntryType, Header};
+
 use super::*;
+use crate::build::slugignore::Slugignore;
 
 /// What a tar entry of a test is.
 #[derive(Clone, Copy)]
@@ -40,9 +45,12 @@ fn raw(entries: &[(&str, Make)], mtime: u64) -> File {
     archive.into_inner().unwrap()
 }
 
+fn read(raw: &File, ignore: &str) -> Result<Tree, BuildError> {
+    Tree::read(raw.try_clone().unwrap(), &Slugignore::parse(ignore.as_bytes()).unwrap())
+}
+
 fn packed(raw: &mut File, ignore: &str) -> Result<Packed, BuildError> {
-    let rules = Slugignore::parse(ignore.as_bytes()).unwrap();
-    pack(raw, NamedTempFile::new().unwrap(), &rules, 1 << 20)
+    pack(&read(raw, ignore)?, NamedTempFile::new().unwrap(), 1 << 20)
 }
 
 /// Path, type, mode and link of everything in a slug.
@@ -78,8 +86,9 @@ fn the_same_tree_gives_the_same_slug_whatever_order_and_time_it_comes_with() {
     assert_eq!(first.digest, second.digest);
     assert_eq!(first.size_bytes, first.file.as_file().metadata().unwrap().len());
     assert_eq!(first.digest, hex::encode(Sha256::digest(std::fs::read(first.file.path()).unwrap())));
-    assert_eq!(first.procfile.as_deref(), Some(b"web: x".as_slice()));
-    assert_eq!(first.release.as_deref(), Some(b"---".as_slice()));
+    let found = read(&raw(&tree, 1), "").unwrap();
+    assert_eq!(found.procfile.as_deref(), Some(b"web: x".as_slice()));
+    assert_eq!(found.release.as_deref(), Some(b"---".as_slice()));
     let expect = [
         "app 755",
         "app/.release 644",
@@ -177,7 +186,7 @@ fn a_slug_beyond_the_limit_is_refused() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         noise.push_str(&format!("{seed:x}"));
     }
-    let mut raw = raw(&[("app/noise", Make::File(noise.leak()))], 0);
-    let result = pack(&mut raw, NamedTempFile::new().unwrap(), &Slugignore::default(), 50_000);
+    let tree = read(&raw(&[("app/noise", Make::File(noise.leak()))], 0), "").unwrap();
+    let result = pack(&tree, NamedTempFile::new().unwrap(), 50_000);
     assert!(matches!(result, Err(BuildError::SlugTooLarge { limit_bytes: 50_000 })));
 }
