@@ -13,7 +13,7 @@ use super::buildpack_list::Buildpacks;
 use super::buildpacks::ORDER;
 use super::ca;
 use super::foreign_buildpacks::ForeignBuildpack;
-use super::output::{Phase, detail, size, trouble};
+use super::output::{Phase, size, trouble};
 use super::scratch::Scratch;
 use super::slug::{Packed, SLUG_MTIME, pack};
 use super::slugignore::{SLUGIGNORE, Slugignore};
@@ -75,9 +75,10 @@ impl Builder {
             }
             (_, Err(error)) => return Err(error),
         };
-        detail(on_line, &format!("Compiled slug size is {}", size(packed.size_bytes)));
+        let slug_size = size(packed.size_bytes);
         let slug = self.keep(packed).await?;
         phase.done();
+        Phase::begin(on_line, &format!("Compiled slug size is {slug_size}"));
         Ok(Built {
             kind: BuildKind::Slug,
             engine_image: target.reference,
