@@ -173,6 +173,10 @@ impl World {
         read_ref(&self.repository(), &format!("refs/heads/{branch}")).unwrap()
     }
 
+    fn tag(&self, name: &str) -> Option<String> {
+        read_ref(&self.repository(), &format!("refs/tags/{name}")).unwrap()
+    }
+
     /// Whether the repository holds neither packs nor loose objects nor leftovers of pushes.
     fn holds_nothing(&self) -> bool {
         let objects = self.repository().join("objects");
