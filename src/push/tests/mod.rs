@@ -4,6 +4,7 @@ mod access;
 mod endings;
 mod platform;
 mod pushes;
+mod tokens;
 
 use std::borrow::BorrowMut;
 use std::fs;
