@@ -32,6 +32,7 @@ mod slugs;
 mod sources;
 mod space;
 mod stack;
+mod text;
 #[cfg(test)]
 mod tests;
 

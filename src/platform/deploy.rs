@@ -125,6 +125,7 @@ impl Platform {
         self.refuse_source_for_managed(handle.app().id).await?;
         let before = release::current(&self.0.store, handle.app().id).await?;
         let plan = self.plan(request, &before.config).await?;
+        plan.app_json.warnings.iter().for_each(|warning| out.line(&format!(" !     {warning}")));
         let config = self.wanted_config(handle, &plan.app_json, out).await?;
         let running = self.0.running_builds.enter(id, cancel.clone());
         let build = tokio::select! {
