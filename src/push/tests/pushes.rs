@@ -254,3 +254,24 @@ async fn two_channels_of_one_connection_work_at_the_same_time() {
     }
     world.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_of_another_hash_is_told_what_to_do() {
+    let world = World::new().await;
+    world.git(".", &["init", "-q", "--object-format=sha256", "-b", "main", "other-hash"]).await;
+    world.git("other-hash", &["commit", "-q", "--allow-empty", "-m", "one"]).await;
+    let url = world.url("app");
+    // Git is gone when the line comes; its ssh is not.
+    let output = finish(world.command("other-hash", &["push", &url, "main"])).await;
+    let said = heard(&output);
+    assert!(!output.status.success() && said.contains("--object-format=sha1 -b main ../copy"), "{said}");
+    world.git(".", &["init", "-q", "--object-format=sha1", "-b", "main", "copy"]).await;
+    let mut copy = Command::new("sh");
+    copy.arg("-c")
+        .arg("git fast-export --all | git -C ../copy fast-import --quiet")
+        .current_dir(world.path("other-hash"));
+    assert!(copy.status().await.unwrap().success());
+    let output = finish(world.command("copy", &["push", &url, "main"])).await;
+    assert!(output.status.success(), "{}", heard(&output));
+    world.close().await;
+}
