@@ -134,7 +134,8 @@ fn env(members: &mut Members, value: Option<Value>) -> Result<BTreeMap<String, E
                     let var = env_object(&name, object)?;
                     vars.insert(config_key(name)?, var);
                 } else {
-                    members.ignored(&format!("env.{}", shown(&name)), "has no value, generator, required or description");
+                    members
+                        .ignored(&format!("env.{}", shown(&name)), "has no value, generator, required or description");
                 }
             }
             value => {
@@ -311,7 +312,10 @@ mod tests {
         };
         check("{", "line 1 column 1");
         check("{\"env\": {}} x", "trailing characters");
-        check(r#"{"scripts": {"predeploy": ["migrate"]}}"#, "scripts.predeploy is a list; write the command as one text");
+        check(
+            r#"{"scripts": {"predeploy": ["migrate"]}}"#,
+            "scripts.predeploy is a list; write the command as one text",
+        );
         check(r#"{"scripts": {"dokku": {"postdeploy": 5}}}"#, "scripts.dokku.postdeploy is a number");
         check(r#"{"env": {"X": {"required": "maybe"}}}"#, "neither true nor false");
         check(r#"{"env": {"2X": "y"}}"#, "env.2X is not a config key");

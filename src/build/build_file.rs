@@ -85,7 +85,8 @@ impl BuildFile {
             ))
         };
         let text = text_of(bytes).map_err(|error| refused(&format!("it {error}")))?;
-        toml::from_str(&text).map_err(|error| refused(error.to_string().trim().replace('\n', " ").trim_end_matches('.')))
+        toml::from_str(&text)
+            .map_err(|error| refused(error.to_string().trim().replace('\n', " ").trim_end_matches('.')))
     }
 
     fn checked(mut self) -> Result<Self, BuildError> {

@@ -32,9 +32,9 @@ mod slugs;
 mod sources;
 mod space;
 mod stack;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use app_json::{AppJson, EnvVar, InvalidAppJson, Scripts};
 pub use build_logs::{BuildLogWriter, BuildLogs};
