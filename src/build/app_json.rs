@@ -2,14 +2,18 @@
 //!
 //! The format is Heroku's (<https://devcenter.heroku.com/articles/app-json-schema>), with Dokku's scripts
 //! (<https://dokku.com/docs/advanced-usage/deployment-tasks/>) and health checks. Members that ask for nothing that Slipway has (`addons`,
-//! `stack`, `image`, ...) are passed over, as other platforms do.
+//! `stack`, `image`, ...) are passed over, as other platforms do; so is what is `null`, and, with a warning, what is of
+//! another kind than ours: programs that have nothing to do with deploys call a file by this name, too.
+
+mod members;
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use self::members::{Members, command, kind};
 use super::healthchecks;
+use super::text::text_of;
 use crate::model::{Check, ProcessType};
 
 /// What an app asks for. The default asks for nothing.
@@ -25,6 +29,8 @@ pub struct AppJson {
     pub healthchecks: BTreeMap<ProcessType, Vec<Check>>,
     /// Buildpacks in their order: names, or URLs.
     pub buildpacks: Vec<String>,
+    /// What the file has and is not ours, a line for the pusher each.
+    pub warnings: Vec<String>,
 }
 
 /// A config var that an app needs.
@@ -59,105 +65,126 @@ pub struct Scripts {
 #[error("app.json: {0}")]
 pub struct InvalidAppJson(pub(super) String);
 
-#[derive(Deserialize)]
-struct File {
-    #[serde(default)]
-    env: BTreeMap<String, Value>,
-    #[serde(default)]
-    formation: BTreeMap<String, Value>,
-    #[serde(default)]
-    scripts: ScriptsMember,
-    #[serde(default)]
-    healthchecks: BTreeMap<String, Value>,
-    #[serde(default)]
-    buildpacks: Vec<Buildpack>,
-}
-
-#[derive(Default, Deserialize)]
-struct ScriptsMember {
-    predeploy: Option<String>,
-    postdeploy: Option<String>,
-    #[serde(default)]
-    dokku: DokkuScripts,
-}
-
-#[derive(Default, Deserialize)]
-struct DokkuScripts {
-    predeploy: Option<String>,
-    postdeploy: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Buildpack {
-    Object { url: String },
-    Text(String),
-}
-
-#[derive(Deserialize)]
-struct EnvObject {
-    #[serde(default)]
-    description: String,
-    value: Option<Value>,
-    required: Option<bool>,
-    generator: Option<String>,
-}
-
 impl AppJson {
     /// Reads the file.
     ///
     /// # Errors
-    /// [`InvalidAppJson`] says which member is wrong, and how.
+    /// [`InvalidAppJson`] says which member is wrong, and how. A member is wrong when it is ours, and what it asks for cannot
+    /// be told.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidAppJson> {
-        let whole: Value = serde_json::from_slice(bytes).map_err(|error| InvalidAppJson(error.to_string()))?;
-        if !whole.is_object() {
-            return Err(InvalidAppJson("it is not a JSON object".to_owned()));
+        let text = text_of(bytes).map_err(|error| InvalidAppJson(format!("it {error}")))?;
+        if text.trim().is_empty() {
+            return Ok(Self::default());
         }
-        let file: File = serde_json::from_value(whole).map_err(|error| InvalidAppJson(error.to_string()))?;
-        let env = file.env.into_iter().map(|(name, value)| Ok((name.clone(), env_var(&name, value)?)));
-        let formation = file.formation.into_iter().map(|(name, value)| Ok((process(&name)?, quantity(&name, &value)?)));
-        let ScriptsMember { predeploy, postdeploy, dokku } = file.scripts;
-        let command = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
-        Ok(Self {
-            env: env.collect::<Result<_, _>>()?,
-            formation: formation.collect::<Result<_, _>>()?,
-            scripts: Scripts {
-                predeploy: command(predeploy).or(command(dokku.predeploy)),
-                first_deploy: command(postdeploy),
-                postdeploy: command(dokku.postdeploy),
-            },
-            healthchecks: healthchecks::parse(&file.healthchecks)?,
-            buildpacks: file
-                .buildpacks
-                .into_iter()
-                .map(|buildpack| match buildpack {
-                    Buildpack::Object { url } => url,
-                    Buildpack::Text(url) => url,
-                })
-                .collect(),
-        })
+        let whole: Value = serde_json::from_str(&text).map_err(|error| InvalidAppJson(error.to_string()))?;
+        let mut members = Members::default();
+        let mut whole = match whole {
+            Value::Object(object) => object,
+            other => {
+                members.ignored("the file", &format!("is {} and not an object", kind(&other)));
+                Map::new()
+            }
+        };
+        let env = env(&mut members, whole.remove("env"))?;
+        let asked = members.object("formation", whole.remove("formation")).into_iter();
+        let formation = asked.filter(|(_, value)| !value.is_null());
+        let formation = formation.map(|(name, value)| Ok((process(&name)?, quantity(&name, &value)?)));
+        let formation = formation.collect::<Result<_, _>>()?;
+        let scripts = scripts(&mut members, whole.remove("scripts"))?;
+        let checks = members.object("healthchecks", whole.remove("healthchecks")).into_iter();
+        let healthchecks = healthchecks::parse(&checks.filter(|(_, checks)| !checks.is_null()).collect())?;
+        let buildpacks = members.list("buildpacks", whole.remove("buildpacks")).into_iter().enumerate();
+        let buildpacks = buildpacks.map(|(index, entry)| buildpack(index, entry)).collect::<Result<_, _>>()?;
+        Ok(Self { env, formation, scripts, healthchecks, buildpacks, warnings: members.warnings })
     }
 }
 
-fn env_var(name: &str, value: Value) -> Result<EnvVar, InvalidAppJson> {
-    let wrong = |problem: &str| InvalidAppJson(format!("env.{name} {problem}"));
-    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+fn scripts(members: &mut Members, value: Option<Value>) -> Result<Scripts, InvalidAppJson> {
+    let mut scripts = members.object("scripts", value);
+    let mut dokku = members.object("scripts.dokku", scripts.remove("dokku"));
+    let predeploy = command("scripts.predeploy", scripts.remove("predeploy"))?;
+    Ok(Scripts {
+        predeploy: predeploy.or(command("scripts.dokku.predeploy", dokku.remove("predeploy"))?),
+        first_deploy: command("scripts.postdeploy", scripts.remove("postdeploy"))?,
+        postdeploy: command("scripts.dokku.postdeploy", dokku.remove("postdeploy"))?,
+    })
+}
+
+/// A name or URL, or an object with one.
+fn buildpack(index: usize, entry: Value) -> Result<String, InvalidAppJson> {
+    let url = match entry {
+        Value::Object(mut object) => object.remove("url").unwrap_or_default(),
+        entry => entry,
+    };
+    let wrong = || {
+        InvalidAppJson(format!("buildpacks[{index}] names no buildpack: write a name, a URL, or {{\"url\": \"...\"}}"))
+    };
+    url.as_str().map(str::to_owned).ok_or_else(wrong)
+}
+
+fn env(members: &mut Members, value: Option<Value>) -> Result<BTreeMap<String, EnvVar>, InvalidAppJson> {
+    let mut vars = BTreeMap::new();
+    for (name, value) in members.object("env", value) {
+        match value {
+            Value::Null => {}
+            Value::Object(object) => {
+                // Tools group variables by environment: {"production": {"LEVEL": "info"}}.
+                let is_ours = |key: &str| ["description", "value", "required", "generator"].contains(&key);
+                if object.is_empty() || object.keys().any(|key| is_ours(key)) {
+                    let var = env_object(&name, object)?;
+                    vars.insert(config_key(name)?, var);
+                } else {
+                    members
+                        .ignored(&format!("env.{}", shown(&name)), "has no value, generator, required or description");
+                }
+            }
+            value => {
+                let text = text(&value).ok_or_else(|| wrong(&name, "is neither a text nor an object"))?;
+                vars.insert(config_key(name)?, EnvVar::Value(text));
+            }
+        }
+    }
+    Ok(vars)
+}
+
+fn wrong(name: &str, problem: &str) -> InvalidAppJson {
+    InvalidAppJson(format!("env.{} {problem}", shown(name)))
+}
+
+/// On one line, whatever the file has.
+fn shown(name: &str) -> String {
+    name.chars().take(80).collect::<String>().escape_debug().to_string()
+}
+
+fn config_key(name: String) -> Result<String, InvalidAppJson> {
+    let is_key = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if !is_name {
-        return Err(wrong("is not a config key: use letters, digits and _, not starting with a digit"));
+    if is_key {
+        return Ok(name);
     }
-    if !value.is_object() {
-        return text(&value).map(EnvVar::Value).ok_or_else(|| wrong("is neither a text nor an object"));
+    Err(wrong(&name, "is not a config key: use letters, digits and _, not starting with a digit"))
+}
+
+fn env_object(name: &str, mut object: Map<String, Value>) -> Result<EnvVar, InvalidAppJson> {
+    let mut member = |key: &str| object.remove(key).filter(|value| !value.is_null());
+    if let Some(value) = member("value") {
+        return text(&value).map(EnvVar::Value).ok_or_else(|| wrong(name, "has a value that is no text"));
     }
-    let object: EnvObject = serde_json::from_value(value).map_err(|error| wrong(&format!("is wrong: {error}")))?;
-    if let Some(value) = object.value.filter(|value| !value.is_null()) {
-        return text(&value).map(EnvVar::Value).ok_or_else(|| wrong("has a value that is no text"));
+    match member("generator") {
+        None => {}
+        Some(Value::String(generator)) if generator == "secret" => return Ok(EnvVar::Secret),
+        Some(other) => {
+            let other = text(&other).unwrap_or_else(|| kind(&other).to_owned());
+            return Err(wrong(name, &format!("has the generator '{}'; there is only 'secret'", shown(&other))));
+        }
     }
-    match object.generator.as_deref() {
-        Some("secret") => Ok(EnvVar::Secret),
-        Some(other) => Err(wrong(&format!("has the generator '{other}'; there is only 'secret'"))),
-        None if object.required == Some(false) => Ok(EnvVar::Optional),
-        None => Ok(EnvVar::Required { description: object.description }),
+    // It only tells people what the variable is for.
+    let description = member("description").and_then(|value| text(&value)).unwrap_or_default();
+    match member("required").map(|required| text(&required)) {
+        None => Ok(EnvVar::Required { description }),
+        Some(Some(required)) if required == "true" => Ok(EnvVar::Required { description }),
+        Some(Some(required)) if required == "false" => Ok(EnvVar::Optional),
+        Some(_) => Err(wrong(name, "has a 'required' that is neither true nor false")),
     }
 }
 
@@ -177,7 +204,7 @@ fn process(name: &str) -> Result<ProcessType, InvalidAppJson> {
 fn quantity(name: &str, value: &Value) -> Result<u32, InvalidAppJson> {
     let quantity = if value.is_object() { value.get("quantity") } else { Some(value) };
     match quantity {
-        None => Ok(1),
+        None | Some(Value::Null) => Ok(1),
         Some(quantity) => quantity.as_u64().and_then(|quantity| u32::try_from(quantity).ok()).ok_or_else(|| {
             InvalidAppJson(format!("formation.{name} asks for {quantity} instances; give a whole number from 0"))
         }),
@@ -219,7 +246,62 @@ mod tests {
         let scripts = Scripts { predeploy: text("migrate"), first_deploy: text("seed"), postdeploy: text("warm") };
         assert_eq!(read.scripts, scripts);
         assert_eq!(read.buildpacks, ["heroku/nodejs", "python"]);
-        assert_eq!(AppJson::parse(b"{}"), Ok(AppJson::default()));
+        for nothing in ["{}", "", " \n", "\u{feff}{}", "\u{feff}{\r\n}\r\n"] {
+            assert_eq!(AppJson::parse(nothing.as_bytes()), Ok(AppJson::default()), "{nothing:?}");
+        }
+    }
+
+    #[test]
+    fn members_that_are_null_ask_for_nothing() {
+        for text in [
+            r#"{"env": null, "formation": null, "scripts": null, "healthchecks": null, "buildpacks": null, "name": null}"#,
+            r#"{"env": {"A": null}, "formation": {"web": null}, "healthchecks": {"web": null}, "buildpacks": [null]}"#,
+            r#"{"scripts": {"predeploy": null, "postdeploy": null, "dokku": null}}"#,
+            r#"{"scripts": {"dokku": {"predeploy": null, "postdeploy": null}}, "env": {}, "buildpacks": []}"#,
+        ] {
+            assert_eq!(AppJson::parse(text.as_bytes()), Ok(AppJson::default()), "{text}");
+        }
+        let nulls = r#"{"env": {"A": {"description": null, "value": null, "required": null, "generator": null}},
+                        "formation": {"web": {"quantity": null}}}"#;
+        let read = AppJson::parse(nulls.as_bytes()).unwrap();
+        assert_eq!(read.env["A"], EnvVar::Required { description: String::new() });
+        assert_eq!(read.formation.values().copied().collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn what_another_program_keeps_there_is_passed_over_with_a_line() {
+        let ignored = |text: &str| {
+            let read = AppJson::parse(text.as_bytes()).unwrap();
+            assert_eq!(AppJson { warnings: Vec::new(), ..read.clone() }, AppJson::default(), "{text}");
+            read.warnings.join("\n")
+        };
+        let end = "ignored, as meant for another program.";
+        assert_eq!(ignored(r#"{"env": "production"}"#), format!("app.json: env is a text and not an object: {end}"));
+        assert_eq!(ignored("[]"), format!("app.json: the file is a list and not an object: {end}"));
+        assert!(ignored("null").contains("the file is null"));
+        for (text, place) in [
+            (r#"{"env": ["A"]}"#, "env is a list"),
+            (r#"{"formation": 2}"#, "formation is a number"),
+            (r#"{"scripts": "build.sh"}"#, "scripts is a text"),
+            (r#"{"scripts": {"dokku": true}}"#, "scripts.dokku is true or false"),
+            (r#"{"healthchecks": []}"#, "healthchecks is a list"),
+            (r#"{"buildpacks": true}"#, "buildpacks is true or false"),
+            (r#"{"env": {"production": {"LEVEL": "info"}}}"#, "env.production has no value"),
+        ] {
+            assert!(ignored(text).contains(place), "{text}: {}", ignored(text));
+        }
+        assert_eq!(ignored(r#"{"expo": {"name": "x"}, "pages": ["a"], "scripts": {"test": ["y"]}}"#), "");
+    }
+
+    #[test]
+    fn what_is_meant_is_taken() {
+        let read = |text: &str| AppJson::parse(text.as_bytes()).unwrap();
+        assert_eq!(read(r#"{"buildpacks": "heroku/python"}"#).buildpacks, ["heroku/python"]);
+        assert_eq!(read(r#"{"buildpacks": {"url": "python"}}"#).buildpacks, ["python"]);
+        let seed = read(r#"{"scripts": {"postdeploy": {"command": "seed", "size": "x"}}}"#);
+        assert_eq!(seed.scripts.first_deploy.as_deref(), Some("seed"));
+        assert_eq!(read(r#"{"env": {"A": {"required": "false"}}}"#).env["A"], EnvVar::Optional);
+        assert!(matches!(read(r#"{"env": {"A": {"description": 5}}}"#).env["A"], EnvVar::Required { .. }));
     }
 
     #[test]
@@ -229,13 +311,20 @@ mod tests {
             assert!(error.starts_with("app.json: ") && error.contains(expect), "{error}");
         };
         check("{", "line 1 column 1");
-        check("[]", "not a JSON object");
+        check("{\"env\": {}} x", "trailing characters");
+        check(
+            r#"{"scripts": {"predeploy": ["migrate"]}}"#,
+            "scripts.predeploy is a list; write the command as one text",
+        );
+        check(r#"{"scripts": {"dokku": {"postdeploy": 5}}}"#, "scripts.dokku.postdeploy is a number");
+        check(r#"{"env": {"X": {"required": "maybe"}}}"#, "neither true nor false");
         check(r#"{"env": {"2X": "y"}}"#, "env.2X is not a config key");
         check(r#"{"env": {"X": ["y"]}}"#, "env.X is neither");
         check(r#"{"env": {"X": {"generator": "uuid"}}}"#, "'uuid'");
         check(r#"{"env": {"X": {"value": {}}}}"#, "env.X has a value");
         check(r#"{"formation": {"a b": 1}}"#, "'a b' is not a process type");
         check(r#"{"formation": {"web": {"quantity": -1}}}"#, "formation.web asks for -1");
-        check(r#"{"buildpacks": [{}]}"#, "Buildpack");
+        check(r#"{"buildpacks": [{}]}"#, "buildpacks[0] names no buildpack");
+        check(r#"{"buildpacks": ["python", 5]}"#, "buildpacks[1] names no buildpack");
     }
 }

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::BuildError;
+use super::text::text_of;
 use crate::model::ConfigVars;
 
 /// The file's name; not the server's own `slipway.toml`.
@@ -83,8 +84,9 @@ impl BuildFile {
                  and push again."
             ))
         };
-        let text = std::str::from_utf8(bytes).map_err(|_| refused("it is not UTF-8 text"))?;
-        toml::from_str(text).map_err(|error| refused(error.to_string().trim().replace('\n', " ").trim_end_matches('.')))
+        let text = text_of(bytes).map_err(|error| refused(&format!("it {error}")))?;
+        toml::from_str(&text)
+            .map_err(|error| refused(error.to_string().trim().replace('\n', " ").trim_end_matches('.')))
     }
 
     fn checked(mut self) -> Result<Self, BuildError> {
@@ -143,6 +145,13 @@ mod tests {
         assert_eq!(read.target.as_deref(), Some("runtime"), "an empty value is none");
         assert_eq!((read.secrets, read.builder), (vec!["A".to_owned(), "B".to_owned()], Some(Way::Buildpacks)));
         assert_eq!(BuildFile::read(None, &config(&[(DIRECTORY_VAR, ".")])).unwrap(), BuildFile::default());
+    }
+
+    #[test]
+    fn a_file_saved_on_windows_is_read() {
+        let file = b"\xef\xbb\xbfdirectory = 'api'\r\nbuilder = 'buildpacks'\r\n";
+        let read = BuildFile::read(Some(file), &config(&[])).unwrap();
+        assert_eq!((read.directory.as_deref(), read.builder), (Some("api"), Some(Way::Buildpacks)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Which buildpacks a tree is built by: the built-in ones by detection, or those that the app or the repository names.
 
 use super::buildpacks::ORDER;
-use super::plan::SMALL_FILE_BYTES;
+use super::plan::{SMALL_FILE_BYTES, text_of_file};
 use super::{AppJson, BuildError};
 use crate::git::Source;
 use crate::model::ConfigVars;
@@ -53,7 +53,7 @@ impl Buildpacks {
             return Self::listed(BUILDPACK_URL, [url.trim()]);
         }
         if let Some(file) = source.file(LIST_FILE, SMALL_FILE_BYTES)? {
-            let text = String::from_utf8_lossy(&file);
+            let text = text_of_file(LIST_FILE, &file)?;
             let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
             return Self::listed(LIST_FILE, lines);
         }

@@ -2,6 +2,7 @@
 //! context, so we do.
 
 use super::ignore::{InvalidPattern, Pattern, clean};
+use super::text::text_of;
 
 /// The file itself.
 pub(super) const DOCKERIGNORE: &str = ".dockerignore";
@@ -31,8 +32,8 @@ pub(super) struct DockerignoreError {
 impl Dockerignore {
     /// Reads the rules. Comments start with `#` in the first column; blanks around a pattern do not count.
     pub fn parse(bytes: &[u8]) -> Result<Self, DockerignoreError> {
-        let text = String::from_utf8_lossy(bytes);
-        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        // Names of files are bytes to git; a pattern for one that is not UTF-8 is no reason to refuse.
+        let text = text_of(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned());
         let mut rules = Vec::new();
         for (line, raw) in (1..).zip(text.lines()) {
             let (is_exception, pattern) = match raw.trim() {

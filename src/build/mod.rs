@@ -36,6 +36,7 @@ mod stack;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod text;
 
 pub use app_json::{AppJson, EnvVar, InvalidAppJson, Scripts};
 pub use build_logs::{BuildLogWriter, BuildLogs};

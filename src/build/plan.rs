@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::build_file::{BUILD_FILE, BuildFile, Way};
 use super::buildpack_list::Buildpacks;
 use super::foreign_buildpacks::ForeignBuildpack;
+use super::text::text_of;
 use super::{AppJson, BuildError};
 use crate::git::Source;
 use crate::model::{BuildKind, ConfigVars, Procfile};
@@ -76,7 +77,7 @@ pub fn plan(source: &Arc<Source>, config: &ConfigVars) -> Result<Plan, BuildErro
         Some(directory) => Arc::new(source.subtree(directory)?.ok_or_else(|| no_directory(directory))?),
     };
     let procfile = match source.file(PROCFILE, SMALL_FILE_BYTES)? {
-        Some(bytes) => Some(Procfile::parse(&bytes)?),
+        Some(bytes) => Some(Procfile::parse(text_of_file(PROCFILE, &bytes)?.as_bytes())?),
         None => None,
     };
     let app_json = match source.file(APP_JSON, SMALL_FILE_BYTES)? {
@@ -89,6 +90,14 @@ pub fn plan(source: &Arc<Source>, config: &ConfigVars) -> Result<Plan, BuildErro
         None => Recipe::Slug(Buildpacks::of(&source, &app_json, config)?, Vec::new()),
     };
     Ok(Plan { source, directory: wanted.directory, procfile, app_json, recipe })
+}
+
+/// The text of a pushed file, whatever editor saved it.
+///
+/// # Errors
+/// [`BuildError::Refused`] names the file and says what to do.
+pub(super) fn text_of_file(path: &str, bytes: &[u8]) -> Result<String, BuildError> {
+    text_of(bytes).map_err(|error| BuildError::Refused(format!("{path} {error}, commit and push again.")))
 }
 
 /// The part that is to be built is not there.
@@ -113,8 +122,7 @@ fn dockerfile(source: &Source, wanted: &BuildFile) -> Result<Option<Dockerfile>,
              correct the path, commit and push again."
         )));
     };
-    let text = String::from_utf8(text)
-        .map_err(|_| BuildError::Refused(format!("{path} is not UTF-8 text: convert it, commit and push again.")))?;
+    let text = text_of_file(path, &text)?;
     let (target, secrets) = (wanted.target.clone(), wanted.secrets.clone());
     Ok(Some(Dockerfile { path: path.to_owned(), text, target, secrets }))
 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::BuildError;
 use super::output::{Phase, detail};
+use super::plan::text_of_file;
 use crate::engine::LineSink;
 use crate::model::{ProcessType, Procfile};
 
@@ -31,7 +32,7 @@ pub(super) fn discover(
     Phase::begin(on_line, "Discovering process types");
     let procfile = match (pushed, written) {
         (Some(pushed), _) => Some(pushed.clone()),
-        (None, Some(written)) => Some(Procfile::parse(written)?),
+        (None, Some(written)) => Some(Procfile::parse(text_of_file("Procfile", written)?.as_bytes())?),
         (None, None) => None,
     };
     if let Some(procfile) = procfile {

@@ -2,6 +2,7 @@
 
 use super::BuildError;
 use super::ignore::{Pattern, clean};
+use super::text::text_of;
 
 /// The file itself.
 pub(super) const SLUGIGNORE: &str = ".slugignore";
@@ -31,8 +32,8 @@ impl Slugignore {
     /// # Errors
     /// [`BuildError::Refused`] names the first line that is no pattern.
     pub fn parse(bytes: &[u8]) -> Result<Self, BuildError> {
-        let text = String::from_utf8_lossy(bytes);
-        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        // Names of files are bytes to git; a pattern for one that is not UTF-8 is no reason to refuse.
+        let text = text_of(bytes).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned());
         let mut rules = Vec::new();
         for (line, raw) in (1..).zip(text.lines()) {
             let entry = raw.trim();

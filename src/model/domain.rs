@@ -1,5 +1,7 @@
 //! Domains: host names that people attach to their apps.
 
+mod typed;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -20,7 +22,7 @@ const LABEL_MAX: usize = 63;
 pub struct DomainName(String);
 
 /// Why a text is not a domain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDomainName {
     /// No characters at all.
     #[error("a domain may not be blank")]
@@ -40,6 +42,20 @@ pub enum InvalidDomainName {
     /// An asterisk anywhere but as the whole first label.
     #[error("a wildcard is a whole first label, as in *.example.com")]
     Wildcard,
+    /// An underscore, which names of services and records have, and host names do not.
+    #[error("a host name has no underscores: take a name with a hyphen instead, as in my-shop.example.com")]
+    Underscore,
+    /// More than one name.
+    #[error("this is more than one domain: add each by itself, as in www.example.com")]
+    Several,
+    /// More than a host name, as in a URL.
+    #[error("a domain has no {what}: write {name}")]
+    Part {
+        /// What a domain does not have.
+        what: &'static str,
+        /// The domain without it.
+        name: String,
+    },
 }
 
 impl DomainName {
@@ -99,8 +115,12 @@ impl FromStr for DomainName {
         if host.contains('*') {
             return Err(InvalidDomainName::Wildcard);
         }
-        if host.parse::<std::net::IpAddr>().is_ok() {
+        let unbracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        if unbracketed.parse::<std::net::IpAddr>().is_ok() {
             return Err(InvalidDomainName::Address);
+        }
+        if has_host_labels(&host.replace('_', "x")) && host.contains('_') {
+            return Err(InvalidDomainName::Underscore);
         }
         if name.len() > HOST_MAX || !has_host_labels(host) {
             return Err(InvalidDomainName::Malformed);
@@ -158,9 +178,7 @@ mod tests {
         check("*.Example.com", Ok("*.example.com"));
         check("*.a.example.com.", Ok("*.a.example.com"));
         check("", Err(E::Blank));
-        for bad in
-            [".", "..", "www..example.com", ".example.com", "www.example.com..", "a b.example.com", "a_b.example.com"]
-        {
+        for bad in [".", "..", "www..example.com", ".example.com", "www.example.com..", "a b.example.com"] {
             check(bad, Err(E::Malformed));
         }
         for bad in ["-a.example.com", "a-.example.com", "bücher.example", "a.example.com:80", "http://a.example.com/"]
@@ -170,6 +188,7 @@ mod tests {
         for bad in ["a.example.com\n", " a.example.com", "a.exam\0ple.com", "a%2eb.example.com", "*..com"] {
             check(bad, Err(E::Malformed));
         }
+        check("a_b.example.com", Err(E::Underscore));
         for bad in ["localhost", "localhost.", "*.com", "com"] {
             check(bad, Err(E::SingleLabel));
         }

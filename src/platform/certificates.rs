@@ -201,7 +201,7 @@ fn check_validity(usable: &Usable, now: Timestamp) -> Result<(), Error> {
 
 fn common_name(usable: &Usable, wanted: Option<&str>) -> Result<CertificateName, Error> {
     let Some(wanted) = wanted else { return Ok(usable.common_name.clone()) };
-    let found = wanted.parse().ok().filter(|name| usable.names.contains(name));
+    let found = CertificateName::as_typed(wanted).filter(|name| usable.names.contains(name));
     found.ok_or_else(|| {
         let names: Vec<&str> = usable.names.iter().map(CertificateName::as_str).collect();
         let message = format!("'{wanted}' is not a name of this certificate; it has: {}.", names.join(", "));

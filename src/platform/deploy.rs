@@ -17,7 +17,7 @@ use super::operations::{Live, Progress};
 use super::{AppHandle, CleanupDue, Error, Platform};
 use crate::build::AppJson;
 use crate::git::{self, Source};
-use crate::model::{App, Build, BuildId, Formation, OperationKind, Release, SourceKind, Step, User};
+use crate::model::{App, Build, BuildId, Formation, OperationKind, ProcessType, Release, SourceKind, Step, User};
 use crate::release::{self, Change, Contents, Parts};
 use crate::rollout::{Event, Scope, Target};
 use crate::store::quotas::Wanted;
@@ -125,6 +125,7 @@ impl Platform {
         self.refuse_source_for_managed(handle.app().id).await?;
         let before = release::current(&self.0.store, handle.app().id).await?;
         let plan = self.plan(request, &before.config).await?;
+        plan.app_json.warnings.iter().for_each(|warning| out.line(&format!(" !     {warning}")));
         let config = self.wanted_config(handle, &plan.app_json, out).await?;
         let running = self.0.running_builds.enter(id, cancel.clone());
         let build = tokio::select! {
@@ -141,7 +142,11 @@ impl Platform {
         let is_first = before.release.build_id.is_none();
         self.after_deploy(&target(app, &released)?, &plan.app_json.scripts, is_first, out).await;
         out.line(&format!("-----> done, {}:v{version} deployed to Slipway", app.name));
-        out.line(&format!("       http://{}.{}{}", app.name, self.0.settings.domain, self.0.settings.url_suffix));
+        // What takes no requests has no address.
+        let built = released.build.as_ref();
+        if built.is_none_or(|built| built.has_process(&ProcessType::web()) || built.has_process(&ProcessType::cmd())) {
+            out.line(&format!("       http://{}.{}{}", app.name, self.0.settings.domain, self.0.settings.url_suffix));
+        }
         Ok(released)
     }
 
@@ -225,10 +230,15 @@ impl Platform {
         out: &Progress,
     ) -> Result<Formation, Error> {
         let mut formation = formations::get(self.0.store.pool(), app.id).await?;
+        let mut ended = formation.clone();
+        ended.0.retain(|process, count| !build.has_process(process) && *count > 0);
         formation.0.retain(|process, _| build.has_process(process));
         if formation.0.is_empty() {
             formation = wishes::first_formation(wishes, build);
         }
+        wishes::ended_types(&ended, &formation, &build.procfile)
+            .iter()
+            .for_each(|line| out.line(&format!(" !     {line}")));
         if formation.0.is_empty() {
             match build.default_process() {
                 Some(process) => {

@@ -157,8 +157,16 @@ async fn run(
     // Git's own refusal of a large pack names no way out, and its exit status is that of success.
     let max_bytes = door.config.max_push_bytes;
     let is_too_large = is_push && !has_called && max_bytes > 0 && received > max_bytes;
-    Ok(End { code, advice: is_too_large.then(|| too_large(max_bytes)) })
+    // Whatever comes to a push, git says so before it goes; a git that cannot even begin does not.
+    let is_foreign = is_push && received == 0 && code != 0;
+    let advice = is_foreign.then(|| OTHER_HASH.to_owned()).or(is_too_large.then(|| too_large(max_bytes)));
+    Ok(End { code, advice })
 }
+
+/// For a git that read what this end can do, and left.
+const OTHER_HASH: &str = " !     Your git sent nothing. If it says that this end does not support its hash algorithm: the repository has \
+                          SHA-256 objects, and only SHA-1 is taken. Make a copy of it and push that. Type: git init \
+                          --object-format=sha1 -b main ../copy && git fast-export --all | git -C ../copy fast-import";
 
 fn no_such_app(name: &str) -> String {
     format!("app '{name}' does not exist, or you may not push to it")

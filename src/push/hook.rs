@@ -41,7 +41,7 @@ fn call_server() -> Result<u8, String> {
     let mut line = serde_json::to_vec(&call).map_err(|error| format!("Cannot describe the push: {error}"))?;
     line.push(b'\n');
     if line.len() as u64 > MAX_CALL {
-        return Err("This push carries too many references. Type: git push <remote> main".to_owned());
+        return Err("This push carries too many references. Type: git push --no-follow-tags <remote> main".to_owned());
     }
     stream.write_all(&line).map_err(gone)?;
     follow(&mut io::BufReader::new(stream))

@@ -1,4 +1,4 @@
-//! Which references a push may move: one deploy branch at a time.
+//! Which references a push may move: one deploy branch at a time, and tags along with it.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,10 @@ impl Update {
     fn deploy_branch(&self) -> Option<&str> {
         self.name.strip_prefix("refs/heads/").filter(|branch| DEPLOY_BRANCHES.contains(branch))
     }
+
+    fn tag(&self) -> Option<&str> {
+        self.name.strip_prefix("refs/tags/")
+    }
 }
 
 fn is_zero(oid: &str) -> bool {
@@ -38,13 +42,18 @@ fn is_zero(oid: &str) -> bool {
 }
 
 /// The one update that is deployed, or one line that says what to type instead.
+///
+/// Tags come along with it and are kept: git sends them by itself with `push.followTags` (git-config(1)), and that is
+/// often set for good.
 pub(super) fn deployed(updates: &[Update]) -> Result<&Update, Rejected> {
     let (deployed, others): (Vec<&Update>, Vec<&Update>) =
         updates.iter().partition(|update| update.deploy_branch().is_some());
+    let (tags, others): (Vec<&Update>, Vec<&Update>) = others.into_iter().partition(|other| other.tag().is_some());
     if let Some(other) = others.first() {
         return Err(Rejected::line(not_deployed(other, updates.len())));
     }
     match deployed[..] {
+        [] if !tags.is_empty() => Err(Rejected::line(only_tags(&tags))),
         [] => Err(Rejected::line("This push carries no branch. Type: git push <remote> main")),
         [update] if is_zero(&update.new) => Err(Rejected::line(format!(
             "The deploy branch '{branch}' cannot be deleted. Destroy the app instead, or deploy something else. \
@@ -64,15 +73,31 @@ fn not_deployed(update: &Update, count: usize) -> String {
             "Only main or master is deployed, one per push, not '{name}' and {more} more. Type: git push <remote> main"
         );
     }
-    let source = if let Some(branch) = name.strip_prefix("refs/heads/") {
-        format!("{branch}:main")
-    } else {
-        // `~0` is the commit that a tag, annotated or not, stands for; with such an expression on the left, git wants the
-        // right side in full. A tag named like a branch comes of `git push <remote> TAG:main`: only its id is known here.
-        let tag = name.strip_prefix("refs/tags/").filter(|tag| !DEPLOY_BRANCHES.contains(tag));
-        format!("{}~0:refs/heads/main", tag.or(update.new.get(..10)).unwrap_or(&update.new))
+    let source = match name.strip_prefix("refs/heads/") {
+        Some(branch) => format!("{branch}:main"),
+        None => format!("{}:refs/heads/main", update.new.get(..10).unwrap_or(&update.new)),
     };
     format!("Only main and master are deployed, not '{name}'. Type: git push <remote> {source}")
+}
+
+/// Tags alone deploy nothing. With `push.followTags` they are sent alone when the branch is there already.
+fn only_tags(tags: &[&Update]) -> String {
+    let count = tags.len();
+    // One that is deleted stands for nothing.
+    let named = tags.iter().find(|tag| !is_zero(&tag.new));
+    let without = "git push --no-follow-tags <remote> main";
+    let Some(update) = named else {
+        return format!("This push only deletes tags, which deploys nothing. Type: {without}");
+    };
+    // `~0` is the commit that a tag, annotated or not, stands for; with such an expression on the left, git wants the
+    // right side in full. A tag named like a branch comes of `git push <remote> TAG:main`: only its id is known here.
+    let tag = update.tag().filter(|tag| !DEPLOY_BRANCHES.contains(tag));
+    let source = format!("{}~0:refs/heads/main", tag.or(update.new.get(..10)).unwrap_or(&update.new));
+    let what = if count == 1 { format!("'{}'", update.name) } else { format!("the {count} tags of this push") };
+    format!(
+        "Only main and master are deployed, not {what}: tags come along with one of them, and it brought nothing new. \
+         Type: git push <remote> {source} (or, to send no tags: {without})"
+    )
 }
 
 /// The refusal of an annotated tag on a branch, which git itself would refuse only after the deploy.
@@ -119,12 +144,8 @@ mod tests {
             "Only main and master are deployed, not 'refs/heads/dev'. Type: git push <remote> dev:main",
         );
         check(
-            &[update(ONE, "refs/tags/v1")],
-            "Only main and master are deployed, not 'refs/tags/v1'. Type: git push <remote> v1~0:refs/heads/main",
-        );
-        check(
-            &[update(ONE, "refs/tags/main")],
-            "Only main and master are deployed, not 'refs/tags/main'. Type: git push <remote> 1234567890~0:refs/heads/main",
+            &[update(ONE, "refs/notes/commits")],
+            "Only main and master are deployed, not 'refs/notes/commits'. Type: git push <remote> 1234567890:refs/heads/main",
         );
         check(
             &[update(ONE, "refs/heads/main"), update(ONE, "refs/heads/dev"), update(ONE, "refs/tags/v1")],
@@ -147,12 +168,34 @@ mod tests {
         );
     }
 
+    #[test]
+    fn tags_come_along_with_a_branch_and_deploy_nothing_alone() {
+        let (main, tag) = (update(ONE, "refs/heads/main"), update(ONE, "refs/tags/v1"));
+        assert_eq!(deployed(&[tag.clone(), main.clone(), update(ZERO, "refs/tags/old")]), Ok(&main));
+        assert_eq!(deployed(&[update(ONE, "refs/tags/main"), main.clone()]), Ok(&main));
+        let alone = |update: &[Update], not: &str, source: &str| {
+            let expect = format!(
+                "Only main and master are deployed, not {not}: tags come along with one of them, and it brought nothing \
+                 new. Type: git push <remote> {source}:refs/heads/main (or, to send no tags: git push --no-follow-tags \
+                 <remote> main)"
+            );
+            assert_eq!(refusal(update), expect);
+        };
+        alone(&[tag.clone()], "'refs/tags/v1'", "v1~0");
+        alone(&[tag.clone(), update(ONE, "refs/tags/v2")], "the 2 tags of this push", "v1~0");
+        alone(&[update(ONE, "refs/tags/main")], "'refs/tags/main'", "1234567890~0");
+        assert!(refusal(&[update(ZERO, "refs/tags/v1")]).starts_with("This push only deletes tags"));
+        assert!(
+            refusal(&[main.clone(), update(ONE, "refs/heads/master"), tag]).starts_with("Only one of main and master")
+        );
+    }
+
     proptest! {
         #[test]
         fn never_panics(names in proptest::collection::vec(("[0-9a-f]{0,12}", ".{0,30}"), 0..4)) {
             let updates: Vec<_> = names.iter().map(|(new, name)| update(new, name)).collect();
             match deployed(&updates) {
-                Ok(update) => prop_assert!(update.deploy_branch().is_some() && updates.len() == 1),
+                Ok(update) => prop_assert!(update.deploy_branch().is_some()),
                 Err(rejected) => prop_assert_eq!(rejected.lines.len(), 1),
             }
         }

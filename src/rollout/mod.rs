@@ -18,6 +18,7 @@ mod recover;
 mod report;
 mod restart;
 mod spec;
+mod start_hints;
 mod strategy;
 mod supervise;
 mod switch;

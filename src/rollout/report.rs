@@ -2,7 +2,7 @@
 
 use super::health::Contract;
 use super::probe::{Failed, ProbeError};
-use super::{RolloutSettings, Rollouts, Target, spec};
+use super::{RolloutSettings, Rollouts, Target, spec, start_hints};
 use crate::engine::{ExitStatus, ListeningPort};
 use crate::model::{Instance, Question};
 
@@ -40,6 +40,9 @@ impl Rollouts {
         } else {
             lines.push(format!("last output of {name}:"));
             lines.extend(output.iter().map(|line| format!("  {line}")));
+        }
+        if let ProbeError::Exited(status) = error {
+            lines.extend(start_hints::hint(status.code, &output));
         }
         lines
     }

@@ -19,6 +19,30 @@ const SLUG_RUNNER: &str = "/usr/local/bin/slug-runner";
 /// What the shell of a one-off runs first: with both outputs in one pipe, what is written is read in the same order.
 const ONE_OUTPUT: &str = "exec 2>&1; exec \"$0\" \"$@\"";
 
+/// Names that bash sets by itself (bash(1), "Shell Variables"), as the stack's entry point knows them: what passes through a
+/// bash loses the config vars of these names.
+const SET_BY_BASH: [&str; 19] = [
+    "BASHOPTS",
+    "BASHPID",
+    "BASH_VERSINFO",
+    "BASH_VERSION",
+    "DIRSTACK",
+    "EPOCHREALTIME",
+    "EPOCHSECONDS",
+    "FUNCNAME",
+    "GROUPS",
+    "IFS",
+    "LINENO",
+    "OPTIND",
+    "PIPESTATUS",
+    "PPID",
+    "PS4",
+    "RANDOM",
+    "SECONDS",
+    "SHELLOPTS",
+    "SRANDOM",
+];
+
 /// The network that only this app's containers join. Named by the app's id: a new app of the same name gets another.
 pub fn app_network(app: AppId) -> String {
     format!("slipway-{}", app.to_string().replace('-', "").get(..20).unwrap_or_default())
@@ -117,17 +141,21 @@ pub fn one_off(
     labels.insert(label::ONE_OFF.to_owned(), id.clone());
     labels.insert(label::RELEASE.to_owned(), format!("v{}", target.release.version));
     labels.insert(label::PROCESS.to_owned(), one_off_process().to_string());
-    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+    let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<String>>();
     let text = shell_text(command);
+    let env = release_environment(target);
+    let held: Vec<String> =
+        env.iter().filter(|(name, _)| SET_BY_BASH.contains(&name.as_str())).map(|(n, v)| format!("{n}={v}")).collect();
     ContainerSpec {
         name: format!("{}_v{}.run.{}-{}", target.app.name, target.release.version, one_off.number, &id[..8]),
         image: target.build.engine_image.clone(),
         entrypoint: Some(words(&[shell, "-c", ONE_OUTPUT])),
         command: Some(match target.build.kind {
-            BuildKind::Slug => words(&[SLUG_RUNNER, &text]),
+            BuildKind::Slug if held.is_empty() => words(&[SLUG_RUNNER, &text]),
+            BuildKind::Slug => [words(&["/usr/bin/env"]), held, words(&[SLUG_RUNNER, &text])].concat(),
             BuildKind::Dockerfile | BuildKind::Image => words(&[shell, "-c", &text]),
         }),
-        env: release_environment(target),
+        env,
         labels,
         network: Some(app_network(target.app.id)),
         resources: Resources {
@@ -229,6 +257,8 @@ mod tests {
         check(&target, text, &[SLUG_RUNNER, text]);
         check(&target, "", &[SLUG_RUNNER, " "]);
         check(&target, "-x", &[SLUG_RUNNER, " -x"]);
+        target.config.values.insert("PPID".to_owned(), ConfigValue::Text("7 8".to_owned()));
+        check(&target, "env", &["/usr/bin/env", "PPID=7 8", SLUG_RUNNER, "env"]);
         target.build.kind = BuildKind::Dockerfile;
         check(&target, text, &["/bin/bash", "-c", text]);
         check(&target, "", &["/bin/bash", "-c", " "]);

@@ -201,17 +201,17 @@ async fn every_attempt_to_build_is_on_record() {
         repo.git(&["commit", "-q", "--allow-empty", "-m", option]);
         owner.git(&repo, &["push", "-o", option, &app.remote(), "HEAD:main"]).await
     };
-    with_option("no-cash").await.failed().says(&["no push option 'no-cash'", "no-cache and redeploy"]);
+    with_option("ci.skip").await.succeeded().says(&["Unknown push option 'ci.skip', ignored", "Nothing to build"]);
     let again = with_option("redeploy").await.succeeded().says(&["Building image with the Dockerfile"]);
     assert!(!again.has("Nothing to build"), "{}", again.output());
     let image = server.foreign_image("docker-web").await;
     app.post("/builds", &json!({ "image": image })).await.expect(201);
     let third = newest(&app).await;
     assert_eq!((&third["source_kind"], &third["source"]), (&json!("image"), &json!(image)), "{third}");
-    assert_eq!(app.get("/build-records").await["count"], 5);
+    assert_eq!(app.get("/build-records").await["count"], 6);
 
     let logs = server.data_dir().join("build-logs");
-    assert_eq!(std::fs::read_dir(&logs).unwrap().count(), 5);
+    assert_eq!(std::fs::read_dir(&logs).unwrap().count(), 6);
     owner.delete(&app.path("")).await.expect(204);
     assert_eq!(std::fs::read_dir(&logs).unwrap().count(), 0, "they go with the app");
 }

@@ -110,6 +110,7 @@ async fn refs_that_are_not_deployed_are_refused_with_the_command_to_type() {
     push(&["two"], &["'refs/tags/two'", "git push <remote> two~0:refs/heads/main"]).await;
     push(&["two:refs/heads/main"], &["is an annotated tag", "git push <remote> "]).await;
     push(&[":refs/heads/main"], &["The deploy branch 'main' cannot be deleted", "git push <remote> BRANCH:main"]).await;
+    push(&["two", "HEAD:refs/heads/other"], &["'refs/heads/other'", "git push <remote> main"]).await;
     push(&["HEAD:refs/heads/main", "HEAD:refs/heads/other"], &["Only main or master is deployed"]).await;
     app.assert_unchanged(&repo, &before).await;
     owner.git(&repo, &["push", &remote, "two~0:refs/heads/main"]).await.succeeded();

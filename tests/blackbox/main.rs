@@ -5,6 +5,7 @@
 
 mod access;
 mod api_wire;
+mod as_people_push;
 mod at_once;
 mod automatic_certificates;
 mod buildpacks;

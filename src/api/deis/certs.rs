@@ -130,5 +130,5 @@ fn common_name(fields: &Fields) -> Result<Option<String>, super::body::Problem> 
 
 /// What cannot be a name is no certificate's.
 fn parse(name: &str) -> Result<CertificateName, Error> {
-    name.parse().map_err(|_| Error::NotFound)
+    CertificateName::as_typed(name).ok_or(Error::NotFound)
 }

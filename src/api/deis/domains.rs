@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 
 use super::body::Fields;
 use super::error::Error;
-use super::openapi::fields::{DOMAIN, body, text};
+use super::openapi::fields::{body, text};
 use super::page::{PageOf, Paging};
 use super::path::{AppInPath, InPath, OwnAppInPath};
 use super::wire;
@@ -16,10 +16,14 @@ use crate::platform::Platform;
 body! {
     /// A domain to add.
     NewDomain:
-        text("domain").required().max(253).pattern(DOMAIN)
-            .says("A host name of at least two labels, or `*.` before one; not one of the server's own.")
+        text("domain").required().max(253).pattern(AS_TYPED)
+            .says("A host name of at least two labels, or `*.` before one; not one of the server's own. `https://` before \
+                   it is dropped, and a name in another script becomes punycode.")
             .example("www.example.com"),
 }
+
+/// A domain as people type it.
+const AS_TYPED: &str = r"^\s*((([Hh][Tt][Tt][Pp]|[Ww])[Ss]?:)?//)?(\*\.)?([^\u0000-,/:-@\[-`{-\u007f.\u3002\uff0e\uff61]+[.\u3002\uff0e\uff61])+[^\u0000-,/:-@\[-`{-\u007f.\u3002\uff0e\uff61]+[.\u3002\uff0e\uff61]?/?\s*$";
 
 /// List domains
 ///
@@ -53,7 +57,7 @@ pub(super) async fn add(
     fields: Fields,
 ) -> Result<(StatusCode, Json<wire::Domain>), Error> {
     let text = fields.required("domain", usize::MAX)?;
-    let name = text.parse().map_err(|why| Error::Fields([("domain", messages(why))].into()))?;
+    let name = DomainName::as_typed(&text).map_err(|why| Error::Fields([("domain", messages(&why))].into()))?;
     let domain = platform.add_domain(&handle, name).await?;
     Ok((StatusCode::CREATED, Json(wire::Domain::new(handle.app(), domain))))
 }
@@ -70,20 +74,19 @@ pub(super) async fn remove(
     OwnAppInPath(handle): OwnAppInPath,
     InPath((_, name)): InPath<(String, String)>,
 ) -> Result<StatusCode, Error> {
-    let name: DomainName = name.parse().map_err(|_| Error::NotFound)?;
+    let name = DomainName::as_typed(&name).map_err(|_| Error::NotFound)?;
     platform.remove_domain(&handle, name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Deis's texts for what is wrong with a name, with what it left unsaid behind them.
-fn messages(why: InvalidDomainName) -> Vec<String> {
-    let reason = match why {
+fn messages(why: &InvalidDomainName) -> Vec<String> {
+    match why {
         InvalidDomainName::Blank => return vec!["This field may not be blank.".to_owned()],
         InvalidDomainName::TooLong => return vec!["Hostname must be 255 characters or less.".to_owned()],
-        InvalidDomainName::Malformed => None,
-        InvalidDomainName::SingleLabel => Some("A domain has at least two labels, as in www.example.com."),
-        InvalidDomainName::Address => Some("An IP address cannot be a domain."),
-        InvalidDomainName::Wildcard => Some("A wildcard is a whole first label, as in *.example.com."),
-    };
-    ["Hostname does not look valid."].into_iter().chain(reason).map(str::to_owned).collect()
+        _ => {}
+    }
+    let mut reason = why.to_string();
+    reason.replace_range(..1, &reason[..1].to_uppercase());
+    vec!["Hostname does not look valid.".to_owned(), format!("{reason}.")]
 }

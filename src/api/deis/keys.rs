@@ -21,12 +21,13 @@ body! {
     NewKey:
         text("id").required().max(ID_MAX).pattern(r"^[^\u0000]*[^\u0000/]$")
             .says("What the caller calls it; unique among the caller's keys.").example("bob@laptop"),
-        text("public").required().pattern(PUBLIC).says("The line of a `.pub` file: RSA, ECDSA or Ed25519.")
+        text("public").required().pattern(PUBLIC)
+            .says("The line of a `.pub` file: RSA, ECDSA or Ed25519, also on a security token; or a key as RFC 4716 writes it.")
             .example("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDnPSYGGVyDEKNwGvGGjBBwxrLOwHRd8jkJYYoMBKaYF bob@laptop"),
 }
 
-/// How the line of a public key looks; the key in it is read, too.
-const PUBLIC: &str = r"^\s*(ssh-rsa|ssh-ed25519|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/]+={0,3}( [^\u0000]*)?\s*$";
+/// How a public key looks; the key in it is read, too.
+const PUBLIC: &str = r"^\s*((ssh-rsa|ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com) [A-Za-z0-9+/]+={0,3}( [^\u0000]*)?|---- BEGIN SSH2 PUBLIC KEY ----[^\u0000]*)\s*$";
 
 /// List SSH keys
 ///

@@ -97,8 +97,11 @@ pub(super) fn policy_word(policy: Policy) -> &'static str {
 }
 
 fn host(object: &Object) -> Result<Option<DomainName>, Error> {
-    let parsed = object.text("web_public_dns")?.map(str::parse).transpose();
-    parsed.map_err(|_| Error::invalid("web_public_dns", "web_public_dns has to be a host name like www.example.com."))
+    let parsed = object.text("web_public_dns")?.map(DomainName::as_typed).transpose();
+    parsed.map_err(|why| {
+        let rule = "web_public_dns has to be a host name like www.example.com";
+        Error::invalid("web_public_dns", format!("{rule}: {why}."))
+    })
 }
 
 /// The objects of a list.

@@ -5,7 +5,10 @@
 # shellcheck shell=bash
 
 # Config vars that would change which programs the build itself runs, or undo what makes two builds identical.
-readonly kept_from_build='^(PATH|HOME|ENV|BASH_ENV|IFS|STACK|TMPDIR|LANG|LC_.*|LD_.*|PYTHON.*|NODE_PATH|GEM_.*|RUBYLIB|BUNDLE_(PATH|APP_CONFIG|GEMFILE)|GOROOT|GOPATH|GOBIN|GOCACHE|GOMODCACHE|CARGO_(HOME|TARGET_DIR)|JAVA_HOME|COMPOSER_(HOME|CACHE_DIR)|GIT_DIR|GIT_WORK_TREE|SOURCE_DATE_EPOCH)$'
+readonly kept_from_build='^(PATH|HOME|STACK|TMPDIR|LANG|LC_.*|LD_.*|PYTHON.*|NODE_PATH|GEM_.*|RUBYLIB|BUNDLE_(PATH|APP_CONFIG|GEMFILE)|GOROOT|GOPATH|GOBIN|GOCACHE|GOMODCACHE|CARGO_(HOME|TARGET_DIR)|JAVA_HOME|COMPOSER_(HOME|CACHE_DIR)|GIT_DIR|GIT_WORK_TREE|SOURCE_DATE_EPOCH)$'
+
+# Config vars that bash gives a meaning of its own (bash(1), "Shell Variables"): it would not take them, or work otherwise.
+readonly of_the_shell='^(_|BASH|BASH_.*|BASHOPTS|BASHPID|CDPATH|CHILD_MAX|COLUMNS|COMP_.*|COMPREPLY|COPROC|DIRSTACK|EMACS|ENV|EPOCHREALTIME|EPOCHSECONDS|EUID|EXECIGNORE|FCEDIT|FIGNORE|FUNCNAME|FUNCNEST|GLOBIGNORE|GLOBSORT|GROUPS|HIST(CMD|CONTROL|FILE|FILESIZE|IGNORE|SIZE|TIMEFORMAT)|HOST(FILE|NAME|TYPE)|IFS|IGNOREEOF|INPUTRC|INSIDE_EMACS|LINENO|LINES|MACHTYPE|MAIL|MAILCHECK|MAILPATH|MAPFILE|OLDPWD|OPT(ARG|ERR|IND)|OSTYPE|PIPESTATUS|POSIXLY_CORRECT|PPID|PROMPT_(COMMAND|DIRTRIM)|PS[0-4]|PWD|RANDOM|READLINE_.*|REPLY|SECONDS|SHELL|SHELLOPTS|SHLVL|SRANDOM|TIMEFORMAT|TMOUT|UID|auto_resume|histchars)$'
 
 step() { printf -- '-----> %s\n' "$1"; }
 detail() { printf '       %s\n' "$1"; }
@@ -27,7 +30,7 @@ elapsed() {
 run() {
   local what=$1 hint=$2 status=0
   shift 2
-  "$@" 2>&1 | indent || status=${PIPESTATUS[0]}
+  with_config "$@" 2>&1 | indent || status=${PIPESTATUS[0]}
   case $status in
     0) ;;
     137) fail "$what was killed, most likely because the build ran out of memory. Raise the memory limit of builds and push again." ;;
@@ -35,14 +38,36 @@ run() {
   esac
 }
 
-# Config vars are part of the build's environment: a private index or a token is given by them.
+# Config vars are part of the build's environment: a private index or a token is given by them. Those that this shell
+# cannot hold, since they mean something to it or a script here has a variable of that name, are for with_config.
+config_of_app=()
 export_config_vars() {
-  local file name
+  local file name value
   for file in "$1"/*; do
     name=${file##*/}
     [ -f "$file" ] && [[ $name =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]] && [[ ! $name =~ $kept_from_build ]] || continue
-    export "$name=$(<"$file")"
+    # Up to a zero byte, which none has: every line end belongs to the value.
+    IFS= read -r -d '' value <"$file" || true
+    if [[ $name =~ $of_the_shell ]] || is_word_of_scripts "$name"; then
+      config_of_app+=("$name=$value")
+    else
+      export "$name=$value"
+    fi
   done
+}
+
+# Whether a name may be that of a variable of the running scripts, which have theirs in lower case.
+is_word_of_scripts() {
+  [[ $1 =~ ^[a-z_][a-z0-9_]*$ && $1 != npm_config_* ]] && grep -qsw -- "$1" "${BASH_SOURCE[@]}"
+}
+
+# with_config COMMAND...: runs a program with all config vars of the app.
+with_config() {
+  if [ ${#config_of_app[@]} -gt 0 ] && [ "$(type -t "$1")" = file ]; then
+    env "${config_of_app[@]}" "$@"
+  else
+    "$@"
+  fi
 }
 
 # digest_of WORD... -- PATH...: prints a digest of the words and of names and contents of the files, absent ones too.

@@ -3,7 +3,7 @@
 use super::super::operations::Progress;
 use super::super::{AppHandle, Error, Platform};
 use crate::build::{AppJson, EnvVar};
-use crate::model::{Build, Config, ConfigValue, ConfigVars, Formation};
+use crate::model::{Build, Config, ConfigValue, ConfigVars, Formation, ProcessType, Procfile};
 use crate::store::{configs, random_hex};
 
 /// Bytes of a generated secret; it is written as 64 hex digits, as Heroku does.
@@ -69,6 +69,30 @@ pub(super) fn first_formation(wishes: &AppJson, build: &Build) -> Formation {
     Formation(known.map(|(process, count)| (process.clone(), *count)).collect())
 }
 
+/// Lines for the pusher about process types that ran and that the new build does not have: most often they were renamed.
+pub(super) fn ended_types(ended: &Formation, formation: &Formation, procfile: &Procfile) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for (process, count) in &ended.0 {
+        let (instances, place) = match count {
+            1 => ("instance ends".to_owned(), "its"),
+            _ => (format!("{count} instances end"), "their"),
+        };
+        lines.push(format!(
+            "This build has no process type '{process}' any more: its {instances} with this release, and nothing takes {place} place."
+        ));
+    }
+    let runs = |process: &ProcessType| formation.0.get(process).is_some_and(|count| *count > 0);
+    // What runs once for each release is not scaled.
+    let waits = |process: &&ProcessType| !runs(process) && process.as_str() != "release";
+    let waiting: Vec<&str> =
+        procfile.iter().map(|(process, _)| process).filter(waits).map(ProcessType::as_str).collect();
+    if let Some(count) = ended.0.values().max().filter(|_| !waiting.is_empty()) {
+        let asked = waiting.iter().map(|process| format!("{process}={count}")).collect::<Vec<_>>().join(" ");
+        lines.push(format!("No instance runs of {}. To start some, type: deis scale {asked}", waiting.join(", ")));
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,5 +123,27 @@ mod tests {
                 "Set them, for example with 'deis config:set TOKEN=... URL=...', and push again.",
             ]
         );
+    }
+
+    #[test]
+    fn types_that_are_gone_are_named_with_those_that_wait() {
+        let formation = |entries: &[(&str, u32)]| {
+            Formation(entries.iter().map(|(process, count)| (process.parse().unwrap(), *count)).collect())
+        };
+        let procfile = Procfile::parse(b"web: a\njobs: b\nclock: c\nrelease: d\n").unwrap();
+        let runs = formation(&[("web", 1), ("jobs", 0)]);
+        assert_eq!(ended_types(&formation(&[]), &runs, &procfile), [""; 0]);
+        assert_eq!(
+            ended_types(&formation(&[("worker", 2)]), &runs, &procfile),
+            [
+                "This build has no process type 'worker' any more: its 2 instances end with this release, and nothing takes \
+                 their place.",
+                "No instance runs of clock, jobs. To start some, type: deis scale clock=2 jobs=2",
+            ]
+        );
+        let only = Procfile::parse(b"web: a\n").unwrap();
+        let lines = ended_types(&formation(&[("worker", 1)]), &runs, &only);
+        assert_eq!(lines.len(), 1);
+        assert!(lines[0].contains("its instance ends with this release, and nothing takes its place"), "{lines:?}");
     }
 }

@@ -4,6 +4,7 @@ mod access;
 mod endings;
 mod platform;
 mod pushes;
+mod tokens;
 
 use std::borrow::BorrowMut;
 use std::fs;
@@ -171,6 +172,10 @@ impl World {
 
     fn tip(&self, branch: &str) -> Option<String> {
         read_ref(&self.repository(), &format!("refs/heads/{branch}")).unwrap()
+    }
+
+    fn tag(&self, name: &str) -> Option<String> {
+        read_ref(&self.repository(), &format!("refs/tags/{name}")).unwrap()
     }
 
     /// Whether the repository holds neither packs nor loose objects nor leftovers of pushes.

@@ -66,7 +66,7 @@ async fn other_references_are_refused_with_the_command_to_type() {
     };
     let not = "Only main and master are deployed, not";
     refused(&["dev"], &format!("{not} 'refs/heads/dev'. Type: git push <remote> dev:main")).await;
-    refused(&["heavy"], &format!("{not} 'refs/tags/heavy'. Type: git push <remote> heavy~0:refs/heads/main")).await;
+    refused(&["heavy"], &format!("{not} 'refs/tags/heavy'")).await;
     refused(&["main", "dev"], "Only main or master is deployed, one per push, not 'refs/heads/dev' and 1 more.").await;
     refused(&["main", "main:master"], "Only one of main and master can be deployed by a push.").await;
     refused(&["HEAD^{tree}:refs/heads/main"], "").await;
@@ -92,6 +92,38 @@ async fn other_references_are_refused_with_the_command_to_type() {
         heard(&output)
     );
     assert_eq!(world.tip("main"), Some(commit));
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_come_along_with_the_branch_that_is_deployed() {
+    let world = World::new().await;
+    let first = world.commit("ok").await;
+    world.git("work", &["tag", "-a", "v1", "-m", "first"]).await;
+    world.git("work", &["tag", "light"]).await;
+    world.git("work", &["config", "push.followTags", "true"]).await;
+    let output = world.push(&["main"]).await;
+    assert!(output.status.success(), "{}", heard(&output));
+    assert_eq!(world.tip("main").as_ref(), Some(&first));
+    assert_eq!(world.tag("v1").as_deref(), Some(&world.git("work", &["rev-parse", "v1"]).await[..]));
+    assert_eq!(world.deploys()[0].moved, Some(true));
+
+    // The branch is there already: git sends the tag alone.
+    world.git("work", &["tag", "-a", "v2", "-m", "second"]).await;
+    let output = world.push(&["main"]).await;
+    let said = heard(&output);
+    assert!(!output.status.success() && said.contains("git push --no-follow-tags <remote> main"), "{said}");
+    assert!(world.push(&["--no-follow-tags", "main"]).await.status.success());
+    assert_eq!(world.deploys().len(), 1);
+
+    // A refused deploy takes its tags along; the next one brings them.
+    world.commit("fail").await;
+    assert!(!world.push(&["--tags", "main"]).await.status.success());
+    assert_eq!((world.tag("v2"), world.tag("light")), (None, None));
+    let last = world.commit("ok").await;
+    assert!(world.push(&["--tags", "--atomic", "main"]).await.status.success());
+    assert!(world.tag("v2").is_some() && world.tag("light") == Some(first));
+    assert_eq!(world.tip("main"), Some(last));
     world.close().await;
 }
 
@@ -220,5 +252,26 @@ async fn two_channels_of_one_connection_work_at_the_same_time() {
         let output = tokio::time::timeout(LIMIT, task).await.unwrap().unwrap();
         assert!(output.status.success(), "{}", heard(&output));
     }
+    world.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_of_another_hash_is_told_what_to_do() {
+    let world = World::new().await;
+    world.git(".", &["init", "-q", "--object-format=sha256", "-b", "main", "other-hash"]).await;
+    world.git("other-hash", &["commit", "-q", "--allow-empty", "-m", "one"]).await;
+    let url = world.url("app");
+    // Git is gone when the line comes; its ssh is not.
+    let output = finish(world.command("other-hash", &["push", &url, "main"])).await;
+    let said = heard(&output);
+    assert!(!output.status.success() && said.contains("--object-format=sha1 -b main ../copy"), "{said}");
+    world.git(".", &["init", "-q", "--object-format=sha1", "-b", "main", "copy"]).await;
+    let mut copy = Command::new("sh");
+    copy.arg("-c")
+        .arg("git fast-export --all | git -C ../copy fast-import --quiet")
+        .current_dir(world.path("other-hash"));
+    assert!(copy.status().await.unwrap().success());
+    let output = finish(world.command("copy", &["push", &url, "main"])).await;
+    assert!(output.status.success(), "{}", heard(&output));
     world.close().await;
 }

@@ -30,7 +30,11 @@ async fn domains_are_added_listed_in_order_and_removed() {
     assert!(domain["created"].as_str().unwrap().ends_with("UTC"));
     assert_eq!(domain["created"], domain["updated"]);
     assert_eq!(domain.as_object().unwrap().len(), 5, "{domain}");
-    for (given, kept) in [("An.Example.ORG", "an.example.org"), ("*.Example.org.", "*.example.org")] {
+    for (given, kept) in [
+        ("An.Example.ORG", "an.example.org"),
+        ("*.Example.org.", "*.example.org"),
+        ("https://Bücher.example/", "xn--bcher-kva.example"),
+    ] {
         let added = world.post(&token, DOMAINS, json!({"domain": given})).await;
         assert_eq!((added.status, &added.json()["domain"]), (201, &json!(kept)));
     }
@@ -38,9 +42,9 @@ async fn domains_are_added_listed_in_order_and_removed() {
         let list = world.get(&token, DOMAINS).await.json();
         list["results"].as_array().unwrap().iter().map(|d| d["domain"].clone()).collect::<Vec<_>>()
     };
-    assert_eq!(names().await, ["www.example.org", "an.example.org", "*.example.org"]);
+    assert_eq!(names().await, ["www.example.org", "an.example.org", "*.example.org", "xn--bcher-kva.example"]);
     assert_eq!(world.get(&token, &format!("{DOMAINS}/?page=1")).await.json()["results"][0], domain);
-    for path in ["WWW.Example.org", "%61n.example.org.", "*.example.org/"] {
+    for path in ["WWW.Example.org", "http:%2F%2F%61n.example.org.%2f", "*.example.org/", "%20b%C3%BCcher.example"] {
         world.delete(&token, &format!("{DOMAINS}/{path}")).await.is_empty(204);
         world.delete(&token, &format!("{DOMAINS}/{path}")).await.is_detail(404, "Not found");
     }
@@ -66,10 +70,13 @@ async fn bad_domains_get_the_texts_of_deis() {
     check(json!(""), &["This field may not be blank."]).await;
     check(json!(null), &["This field may not be null."]).await;
     check(json!(["a.example.org"]), &["Not a valid string."]).await;
-    check(json!("a_b.example.org"), &[invalid]).await;
-    check(json!("-a.example.org"), &[invalid]).await;
-    check(json!("a..example.org"), &[invalid]).await;
-    check(json!("bücher.example"), &[invalid]).await;
+    let labels = "A domain is made of labels of letters, digits and hyphens, as in www.example.com.";
+    check(json!("-a.example.org"), &[invalid, labels]).await;
+    check(json!("a..example.org"), &[invalid, labels]).await;
+    check(json!("https://a.example.org/shop"), &[invalid, "A domain has no path: write a.example.org."]).await;
+    check(json!("a.example.org:8080"), &[invalid, "A domain has no port: write a.example.org."]).await;
+    let underscore = "A host name has no underscores: take a name with a hyphen instead, as in my-shop.example.com.";
+    check(json!("a_b.example.org"), &[invalid, underscore]).await;
     check(json!("localhost"), &[invalid, "A domain has at least two labels, as in www.example.com."]).await;
     check(json!("127.0.0.1"), &[invalid, "An IP address cannot be a domain."]).await;
     check(json!("a.*.example.org"), &[invalid, "A wildcard is a whole first label, as in *.example.com."]).await;
