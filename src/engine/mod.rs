@@ -251,8 +251,8 @@ pub trait Engine: Send + Sync {
     /// when `follow`.
     fn logs(&self, container: &str, since: i64, follow: bool) -> BoxStream<'static, Result<ContainerLog, EngineError>>;
 
-    /// Starts, deaths, out-of-memory kills and removals of containers that carry `labels`, from now on. The stream ends
-    /// when the engine goes away.
+    /// Starts, deaths, out-of-memory kills and removals of containers that carry `labels`, from now on. Whoever is told of a
+    /// death finds it in [`Engine::containers`]. The stream ends when the engine goes away.
     fn events(&self, labels: &Labels) -> BoxStream<'static, Result<ContainerEvent, EngineError>>;
 
     /// Creates an isolated network of that name unless it exists. Containers on different networks cannot reach each
