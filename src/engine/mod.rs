@@ -19,7 +19,7 @@ use futures_util::stream::BoxStream;
 pub use fetch::{DEFAULT_STACK, ImageFetcher, registry_login};
 pub use spec::{
     BUILD_NETWORK, Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, EngineInfo, Executed,
-    ExitStatus, Image, ImageBuild, Labels, ListeningPort, LogOutput, Purpose, RegistryLogin, Resources, Secrets,
+    ExitStatus, Image, ImageBuild, Init, Labels, ListeningPort, LogOutput, Purpose, RegistryLogin, Resources, Secrets,
     Volume, label,
 };
 
@@ -216,7 +216,8 @@ pub trait Engine: Send + Sync {
     /// [`EngineError::PortTaken`] when something else on the host has a port that it publishes.
     async fn start_container(&self, container: &str) -> Result<(), EngineError>;
 
-    /// Sends SIGTERM, waits at most `grace`, then SIGKILL. A container that is gone or stopped is fine.
+    /// Sends SIGTERM, to whom [`label::TERM`] says, waits at most `grace` until every process has ended, then SIGKILL. A container that
+    /// is gone or stopped is fine. An engine on another machine gives the time to the first process only.
     async fn stop_container(&self, container: &str, grace: Duration) -> Result<(), EngineError>;
 
     /// Kills and removes a container with its anonymous volumes. One that is gone is fine.

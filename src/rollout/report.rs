@@ -3,8 +3,8 @@
 use super::health::Contract;
 use super::probe::{Failed, ProbeError};
 use super::{RolloutSettings, Rollouts, Target, spec};
-use crate::engine::{ExitStatus, ListeningPort};
-use crate::model::{Instance, Question};
+use crate::engine::{ExitStatus, Init, ListeningPort};
+use crate::model::{BuildKind, Instance, Question};
 
 /// Lines of the instance's own output that a report quotes.
 const QUOTED_LINES: usize = 15;
@@ -35,6 +35,7 @@ impl Rollouts {
             self.0.collector.settled(instance.id).await;
         }
         let output = self.0.collector.last_lines(container, QUOTED_LINES).await;
+        lines.extend(advice(target, error, &output));
         if output.is_empty() {
             lines.push(format!("{name} printed nothing"));
         } else {
@@ -43,6 +44,18 @@ impl Rollouts {
         }
         lines
     }
+}
+
+/// What to do about an end whose cause the output tells.
+fn advice(target: &Target, error: &ProbeError, output: &[String]) -> Option<String> {
+    let ProbeError::Exited(_) = error else { return None };
+    let is_image = target.build.kind != BuildKind::Slug;
+    let says =
+        |texts: &[&str]| output.iter().any(|line| texts.iter().any(|text| line.to_ascii_lowercase().contains(text)));
+    if is_image && spec::init(target) != Init::Own && says(&["pid 1", "pid1", "process 1"]) {
+        return Some("if it has to be process 1, set the config var SLIPWAY_INIT=no and deploy again".to_owned());
+    }
+    None
 }
 
 /// What an instance ended before, by the first check that it had to pass.

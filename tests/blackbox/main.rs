@@ -16,6 +16,7 @@ mod config_and_scale;
 mod contract;
 mod crash;
 mod domains;
+mod endings;
 mod failures;
 mod fault_matrix;
 mod full_disk;
