@@ -51,6 +51,12 @@ pub enum EngineError {
         /// The engine's message, which names the port.
         message: String,
     },
+    /// An image has neither a command nor an entry point, and none was given.
+    #[error("image {image} has no command: use one with CMD or ENTRYPOINT, or say what it runs")]
+    NoCommand {
+        /// The image.
+        image: String,
+    },
     /// The engine refused or failed; its own words.
     #[error("{action}: {message}")]
     Refused {

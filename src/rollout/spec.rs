@@ -8,7 +8,7 @@ use crate::engine::{ContainerSpec, Init, Labels, Resources, label};
 use crate::model::{App, AppId, BuildKind, Instance, ProcessType, chosen_init, chosen_port, for_containers};
 
 /// The port of images that declare none: Deis's choice for slugs (spec §8).
-const DEFAULT_PORT: u16 = 5000;
+pub const DEFAULT_PORT: u16 = 5000;
 
 /// Bytes of output that the engine itself keeps of a container; the app's stream keeps more.
 const ENGINE_LOG_BYTES: u64 = 1 << 20;

@@ -22,6 +22,7 @@ mod fault_matrix;
 mod full_disk;
 mod health;
 mod hostile;
+mod images;
 mod languages;
 mod lifecycle;
 mod logs;

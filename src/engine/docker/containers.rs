@@ -62,6 +62,9 @@ impl Docker {
             Err(Error::DockerResponseServerError { status_code: 404, .. }) => {
                 Err(EngineError::NotFound { what: format!("image {}", spec.image) })
             }
+            Err(Error::DockerResponseServerError { status_code: 400, message }) if says_no_command(&message) => {
+                Err(EngineError::NoCommand { image: spec.image.clone() })
+            }
             Err(error) => Err(act.failed(error)),
         }
     }
@@ -206,6 +209,10 @@ impl Docker {
             id,
         }))
     }
+}
+
+fn says_no_command(message: &str) -> bool {
+    message.to_ascii_lowercase().contains("no command specified")
 }
 
 /// Another container has the port, or another process of the host.
