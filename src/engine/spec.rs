@@ -29,9 +29,9 @@ pub mod label {
     pub const OPERATION: &str = "io.slipway.operation";
     /// The id of a one-off command, on its container.
     pub const ONE_OFF: &str = "io.slipway.one-off";
-    /// Who in a container gets SIGTERM: [`TERM_ALL`], or else the first process, and the others once that one has ended.
+    /// Who in a container gets SIGTERM beside its first process, and what that one leaves behind when it ends: [`TERM_ALL`].
     pub const TERM: &str = "io.slipway.term";
-    /// Every process at once, as on Heroku.
+    /// Every process that is left after half the time.
     pub const TERM_ALL: &str = "all";
     /// Full id of the commit that an image was built from.
     pub const COMMIT: &str = "io.slipway.commit";

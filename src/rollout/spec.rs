@@ -66,7 +66,8 @@ pub fn app_labels(server_id: &str, app: &App) -> Labels {
     ])
 }
 
-/// Processes of a slug are all told to end, as Heroku does. The author of an image knows whom its first process tells.
+/// Processes of a slug are all told to end, as on Heroku; what conducts the others does it first, and better. The author of an
+/// image knows whom its first process tells.
 fn told_to_end(target: &Target) -> Option<(String, String)> {
     (target.build.kind == BuildKind::Slug).then(|| (label::TERM.to_owned(), label::TERM_ALL.to_owned()))
 }

@@ -42,13 +42,15 @@ impl Docker {
         }
         let seen = tokio::task::spawn_blocking(move || Household::of(&found)).await;
         let Ok(Some(mut household)) = seen else { return Left::TheEngines };
+        let half_time = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
         if household.is_deaf_alone() {
             return Left::AKill;
         }
         let mut pause = LOOK;
         while Instant::now() < deadline {
+            let is_half_over = Instant::now() >= half_time;
             let looked = tokio::task::spawn_blocking(move || {
-                let is_over = household.part();
+                let is_over = household.part(is_half_over);
                 (household, is_over)
             });
             let Ok((back, is_over)) = looked.await else { break };
@@ -72,9 +74,11 @@ struct Household {
     list: PathBuf,
     /// Whether the first process is the engine's init.
     has_init: bool,
-    /// Who is told first; the others are told when that one is gone. `None`: all are told at once.
+    /// Who is told first; the others are told when that one is gone. `None`: all are told.
     head: Option<Pid>,
     is_told: bool,
+    /// Whether all are told at half-time, who conducts the others included.
+    reaches_all: bool,
 }
 
 impl Household {
@@ -94,14 +98,12 @@ impl Household {
         if !has_init && heeds_term(&of_process(first, "status")?) {
             return None;
         }
+        let head = if has_init { Some(oldest_child(first, &members(&list).ok()?)?) } else { None };
         let reach = config.labels.as_ref().and_then(|labels| labels.get(label::TERM));
-        let head = match reach.is_some_and(|reach| reach == label::TERM_ALL) || !has_init {
-            true => None,
-            false => Some(oldest_child(first, &members(&list).ok()?)?),
-        };
+        let reaches_all = reach.is_some_and(|reach| reach == label::TERM_ALL);
         // A stop of what another one holds already is none; letting it go early costs the grace, and nothing else.
         pidfd_send_signal(&handle, Signal::STOP).ok()?;
-        Some(Self { id, first, handle, list, has_init, head, is_told: false })
+        Some(Self { id, first, handle, list, has_init, head, is_told: false, reaches_all })
     }
 
     /// The kernel keeps from a first process what it has no handler for, so that it would sit the time out.
@@ -110,23 +112,17 @@ impl Household {
     }
 
     /// Tells whoever is to be told now; says whether nobody is left.
-    fn part(&mut self) -> bool {
+    fn part(&mut self, is_half_over: bool) -> bool {
         let Ok(mut others) = members(&self.list) else { return true };
         others.retain(|pid| *pid != self.first);
-        match self.head {
-            Some(head) if others.contains(&head) => {
-                if !self.is_told {
-                    self.tell(&[head]);
-                }
-            }
-            Some(_) => {
-                self.head = None;
-                self.tell(&others);
-            }
-            None if !self.is_told => self.tell(&others),
-            None => {}
+        if self.head.is_some_and(|head| !others.contains(&head) || (is_half_over && self.reaches_all)) {
+            self.head = None;
+            self.is_told = false;
         }
-        self.is_told = true;
+        if !self.is_told {
+            self.is_told = true;
+            self.tell(self.head.as_ref().map_or(&others[..], std::slice::from_ref));
+        }
         others.is_empty()
     }
 

@@ -94,7 +94,7 @@ async fn every_process_gets_the_signal_and_the_time() {
     }
 }
 
-/// A shell that traps the signal waits for its child, which knows of nothing unless it is told as well.
+/// A shell that traps the signal waits for its child, which knows of nothing unless it is told as well, at half-time.
 #[tokio::test]
 async fn the_first_process_alone_is_told_while_it_lives() {
     let corner = Corner::new().await;
@@ -102,7 +102,7 @@ async fn the_first_process_alone_is_told_while_it_lives() {
     let script = r#"trap 'echo told' TERM; (trap 'echo child told; exit 0' TERM; echo up; while :; do sleep 0.1; done)
         echo end"#;
     for (reach, grace, expect) in
-        [(label::TERM_ALL, 20, &["up", "child told", "told", "end"][..]), ("first", 1, &["up"])]
+        [(label::TERM_ALL, 4, &["up", "child told", "told", "end"][..]), ("first", 1, &["up"])]
     {
         let mut spec = corner.spec(&format!("traps-{reach}"), script);
         spec.labels.insert(label::TERM.to_owned(), reach.to_owned());
