@@ -89,7 +89,7 @@ pub struct Built {
     pub slug: Option<String>,
     /// Process types and commands; empty when the image's own command is all there is.
     pub procfile: Procfile,
-    /// The port that the image declares, if it declares exactly one.
+    /// The port that its instances are expected on unless the config names another: the lowest that the image declares.
     pub port: Option<u16>,
 }
 

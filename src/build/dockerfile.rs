@@ -100,6 +100,12 @@ impl Builder {
         if let Some(procfile) = procfile {
             Phase::begin(on_line, "Discovering process types");
             detail(on_line, &format!("Procfile declares types -> {}", procfile.names()));
+            if let Some(entry) = image.entrypoint.first() {
+                detail(
+                    on_line,
+                    &format!("The entry point ({entry}) runs for the image's own command only, none of these"),
+                );
+            }
         }
         Ok(Built {
             kind: BuildKind::Dockerfile,
@@ -306,11 +312,10 @@ fn tells_of_a_kill(line: &str) -> bool {
     line == "Killed" || line.ends_with(" Killed") || line.contains("Killed signal terminated program")
 }
 
-/// The one port that the Dockerfile exposes; where it exposes none, the one that its base image does. A base's own port
-/// stays declared beside it, so the image alone cannot tell which is meant.
+/// The lowest port that the Dockerfile exposes; where it exposes none, the lowest that its base image does. A base's own
+/// ports stay declared beside it, so the image alone cannot tell which are meant.
 fn port(dockerfile: &str, of_image: &[u16]) -> Option<u16> {
-    let own: Vec<u16> = exposed_ports(dockerfile).into_iter().collect();
-    if let [port] = if own.is_empty() { of_image } else { &own } { Some(*port) } else { None }
+    exposed_ports(dockerfile).first().or(of_image.first()).copied()
 }
 
 #[cfg(test)]
@@ -349,12 +354,12 @@ mod tests {
     }
 
     #[test]
-    fn one_declared_port_is_the_port_and_the_apps_own_wins_over_its_bases() {
+    fn the_lowest_declared_port_is_the_port_and_the_apps_own_wins_over_its_bases() {
         assert_eq!(port("FROM x", &[80]), Some(80));
-        assert_eq!(port("FROM x", &[80, 443]), None);
+        assert_eq!(port("FROM x", &[80, 443]), Some(80));
         assert_eq!(port("FROM x", &[]), None);
         assert_eq!(port("FROM x\nEXPOSE 8000", &[5000, 8000]), Some(8000));
-        assert_eq!(port("FROM x\nEXPOSE 1 2", &[1, 2]), None);
+        assert_eq!(port("FROM x\nEXPOSE 8443 8080", &[80, 8080, 8443]), Some(8080));
         assert_eq!(port("FROM x\nEXPOSE $P", &[9000]), Some(9000));
     }
 }

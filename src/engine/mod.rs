@@ -19,7 +19,7 @@ use futures_util::stream::BoxStream;
 pub use fetch::{DEFAULT_STACK, ImageFetcher, registry_login};
 pub use spec::{
     BUILD_NETWORK, Container, ContainerEvent, ContainerLog, ContainerSpec, ContainerState, EngineInfo, Executed,
-    ExitStatus, Image, ImageBuild, Labels, ListeningPort, LogOutput, Purpose, RegistryLogin, Resources, Secrets,
+    ExitStatus, Image, ImageBuild, Init, Labels, ListeningPort, LogOutput, Purpose, RegistryLogin, Resources, Secrets,
     Volume, Writer, Written, label,
 };
 
@@ -50,6 +50,12 @@ pub enum EngineError {
         action: String,
         /// The engine's message, which names the port.
         message: String,
+    },
+    /// An image has neither a command nor an entry point, and none was given.
+    #[error("image {image} has no command: use one with CMD or ENTRYPOINT, or say what it runs")]
+    NoCommand {
+        /// The image.
+        image: String,
     },
     /// The engine refused or failed; its own words.
     #[error("{action}: {message}")]
@@ -216,7 +222,8 @@ pub trait Engine: Send + Sync {
     /// [`EngineError::PortTaken`] when something else on the host has a port that it publishes.
     async fn start_container(&self, container: &str) -> Result<(), EngineError>;
 
-    /// Sends SIGTERM, waits at most `grace`, then SIGKILL. A container that is gone or stopped is fine.
+    /// Sends SIGTERM, to whom [`label::TERM`] says, waits at most `grace` until every process has ended, then SIGKILL. A container that
+    /// is gone or stopped is fine. An engine on another machine gives the time to the first process only.
     async fn stop_container(&self, container: &str, grace: Duration) -> Result<(), EngineError>;
 
     /// Kills and removes a container with its anonymous volumes. One that is gone is fine.
@@ -251,8 +258,8 @@ pub trait Engine: Send + Sync {
     /// when `follow`.
     fn logs(&self, container: &str, since: i64, follow: bool) -> BoxStream<'static, Result<ContainerLog, EngineError>>;
 
-    /// Starts, deaths, out-of-memory kills and removals of containers that carry `labels`, from now on. The stream ends
-    /// when the engine goes away.
+    /// Starts, deaths, out-of-memory kills and removals of containers that carry `labels`, from now on. Whoever is told of a
+    /// death finds it in [`Engine::containers`]. The stream ends when the engine goes away.
     fn events(&self, labels: &Labels) -> BoxStream<'static, Result<ContainerEvent, EngineError>>;
 
     /// Creates an isolated network of that name unless it exists. Containers on different networks cannot reach each

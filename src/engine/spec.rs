@@ -29,6 +29,10 @@ pub mod label {
     pub const OPERATION: &str = "io.slipway.operation";
     /// The id of a one-off command, on its container.
     pub const ONE_OFF: &str = "io.slipway.one-off";
+    /// Who in a container gets SIGTERM beside its first process, and what that one leaves behind when it ends: [`TERM_ALL`].
+    pub const TERM: &str = "io.slipway.term";
+    /// Every process that is left after half the time.
+    pub const TERM_ALL: &str = "all";
     /// Full id of the commit that an image was built from.
     pub const COMMIT: &str = "io.slipway.commit";
     /// The build that made an image.
@@ -77,6 +81,8 @@ pub struct ContainerSpec {
     pub host_names: Vec<String>,
     /// Runs as this user (`uid:gid`) instead of the image's.
     pub user: Option<String>,
+    /// Who is process 1.
+    pub init: Init,
     /// Working directory instead of the image's.
     pub workdir: Option<String>,
     /// Bounds.
@@ -87,6 +93,54 @@ pub struct ContainerSpec {
     pub binds: Vec<(String, String)>,
     /// Size of the engine's own log of the container in bytes; the engine keeps two such files.
     pub log_bytes: u64,
+}
+
+/// Who is a container's process 1, to which the kernel leaves orphans and whose end ends all others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Init {
+    /// The engine's own init, which passes signals on to the command and reaps orphans.
+    #[default]
+    Engines,
+    /// The command itself.
+    Own,
+    /// The command itself where that is an entry point of the image's author, or an init: see [`ContainerSpec::brings_init`].
+    ByImage,
+}
+
+/// Programs that are made to be process 1; some run as nothing else.
+const INITS: [&str; 11] = [
+    "catatonit",
+    "docker-init",
+    "dumb-init",
+    "init",
+    "my_init",
+    "openrc-init",
+    "runit-init",
+    "s6-svscan",
+    "systemd",
+    "tini",
+    "tini-static",
+];
+
+impl ContainerSpec {
+    /// Whether what the container runs was made to be process 1: an entry point, since images are written for engines that
+    /// give none an init unless asked, or a command that is an init by its name.
+    pub fn brings_init(&self, image: &Image) -> bool {
+        let entrypoint = self.entrypoint.as_ref().unwrap_or(&image.entrypoint);
+        let command = self.command.as_ref().unwrap_or(&image.command);
+        !entrypoint.is_empty() || program(command).is_some_and(|program| INITS.contains(&program))
+    }
+}
+
+/// The name of the program that a command runs, through a shell that gives way to it, too.
+fn program(command: &[String]) -> Option<&str> {
+    let path = match command {
+        [shell, option, line, ..] if shell.ends_with("sh") && option == "-c" => {
+            line.split_whitespace().find(|word| *word != "exec")?
+        }
+        _ => command.first()?,
+    };
+    path.rsplit('/').next()
 }
 
 /// What a container is doing.
@@ -350,4 +404,36 @@ pub struct EngineInfo {
     pub memory_available_bytes: Option<i64>,
     /// Labels of the node that it runs on, as its operator set them.
     pub node_labels: Labels,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entry_points_and_inits_are_process_one() {
+        let words = |line: &str| line.split('|').filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+        let check = |own: (Option<&str>, Option<&str>), image: (&str, &str), expect: bool| {
+            let (entrypoint, command) = (own.0.map(words), own.1.map(words));
+            let spec = ContainerSpec { entrypoint, command, ..ContainerSpec::default() };
+            let image = Image { entrypoint: words(image.0), command: words(image.1), ..Image::default() };
+            assert_eq!(spec.brings_init(&image), expect, "{spec:?} {image:?}");
+        };
+        let own = (None, None);
+        check(own, ("/init", ""), true);
+        check(own, ("sh|/srv/init.sh", ""), true);
+        check(own, ("docker-entrypoint.sh", "node|app.js"), true);
+        check(own, ("", "/sbin/my_init"), true);
+        check(own, ("", "/lib/systemd/systemd|--system"), true);
+        check(own, ("", "/bin/sh|-c|exec /sbin/my_init --quiet"), true);
+        check(own, ("", "tini|--|python3|app.py"), true);
+        check(own, ("", "python3|app.py"), false);
+        check(own, ("", "/bin/sh|-c|python3 init"), false);
+        check(own, ("", ""), false);
+        // A command of the Procfile takes the entry point's place.
+        check((Some(""), Some("/bin/sh|-c|python3 app.py")), ("/init", "x"), false);
+        check((Some(""), Some("/bin/sh|-c|/init")), ("", "x"), true);
+        check((Some("start"), None), ("", ""), true);
+        check((None, Some("serve")), ("/entry", ""), true);
+    }
 }

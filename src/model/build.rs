@@ -96,7 +96,7 @@ pub struct Build {
     pub dockerfile: String,
     /// Process types and commands; empty when the image's own command is all there is.
     pub procfile: Procfile,
-    /// The port that the image declares, if it declares exactly one.
+    /// The port that its instances are expected on unless the config names another: the lowest that the image declares.
     pub port: Option<u16>,
     /// What it says of the health of its instances.
     pub health: BuildHealth,

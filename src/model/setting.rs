@@ -1,6 +1,6 @@
 //! Config vars that steer the platform itself: one place says whether a value makes sense.
 
-use super::{health, strategy};
+use super::{container_vars, health, strategy};
 
 /// What is wrong with a config var that steers the platform.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +25,7 @@ impl InvalidSetting {
 /// # Errors
 /// [`InvalidSetting`] says what to give instead.
 pub fn check_var(name: &str, value: &str) -> Result<(), InvalidSetting> {
+    container_vars::check_var(name, value)?;
     health::check_var(name, value)?;
     strategy::check_var(name, value)
 }

@@ -2,6 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
+use super::deploy::processes::tell_port;
 use super::operations::{Live, Progress};
 use super::{AppHandle, Error, Listing, Platform};
 use crate::build::AppJson;
@@ -109,7 +110,9 @@ impl Platform {
         builds::insert(store.pool(), id, &new).await?;
         out.line(&format!("-----> Fetching {}", built.image));
         let image = self.fetch_built(handle, &built, &engine_image, out).await?;
-        let port = if let [port] = image.ports[..] { Some(port) } else { None };
+        let config = self.config(handle).await?;
+        let port = image.ports.first().copied();
+        tell_port(BuildKind::Image, port, &image, &config.values, out);
         let health = BuildHealth { image: image.health.clone(), ..BuildHealth::default() };
         let result =
             BuildResult { engine_image, fingerprint: None, slug: None, procfile: built.procfile, port, health };
@@ -117,8 +120,7 @@ impl Platform {
         self.record_image(id, image, None).await?;
         let build = self.build_of(handle, id).await?;
         let summary = Change::Build { by: &handle.user().username, source: build.short_source() }.summary();
-        let config = self.config(handle).await?.id;
-        let parts = Parts { build: Some(id), config };
+        let parts = Parts { build: Some(id), config: config.id };
         let released = self.release_and_roll_out(live, handle, parts, summary, &AppJson::default(), out).await?;
         Ok((build, released.release))
     }

@@ -3,6 +3,7 @@
 mod archive;
 mod build;
 mod cancel;
+pub(super) mod processes;
 mod record;
 mod release_phase;
 mod wishes;
@@ -17,11 +18,11 @@ use super::operations::{Live, Progress};
 use super::{AppHandle, CleanupDue, Error, Platform};
 use crate::build::AppJson;
 use crate::git::{self, Source};
-use crate::model::{App, Build, BuildId, Formation, OperationKind, ProcessType, Release, SourceKind, Step, User};
+use crate::model::{App, BuildId, OperationKind, ProcessType, Release, SourceKind, Step, User};
 use crate::release::{self, Change, Contents, Parts};
 use crate::rollout::{Event, Scope, Target};
 use crate::store::quotas::Wanted;
-use crate::store::{StoreError, build_records, builds, configs, formations, process_groups, releases};
+use crate::store::{StoreError, build_records, builds, configs, process_groups, releases};
 
 /// A tree of files to build and deploy.
 pub struct SourceRequest {
@@ -182,6 +183,7 @@ impl Platform {
     ) -> Result<Contents, Error> {
         let (store, app) = (&self.0.store, handle.app());
         live.journal.step(Step::Release).await?;
+        let before = release::current(store, app.id).await?.build;
         let mut tx = store.begin().await?;
         let operation = live.operation().id.clone();
         let mut release = release::cut(&mut tx, &operation, app.id, handle.user(), parts, summary).await?;
@@ -192,7 +194,9 @@ impl Platform {
         let contents = release::contents(store, release.clone()).await?;
         if let Some(build) = &contents.build {
             let target = target(app, &contents)?;
-            let formation = self.formation_for(app, build, wishes, out).await?;
+            let group = process_groups::managed_of_app(store.pool(), app.id).await?;
+            let has_command = group.as_ref().is_some_and(|group| group.command.is_some() || group.entrypoint.is_some());
+            let formation = self.formation_for(app, before.as_ref(), build, wishes, has_command, out).await?;
             let coming = Wanted::of(&formation, &contents.config.limits, self.0.settings.instance_memory);
             self.admit_now(app, &live.operation().id, coming).await?;
             self.release_phase(&target, &wishes.scripts, out).await?;
@@ -202,7 +206,7 @@ impl Platform {
                 }
                 out.tell(event);
             };
-            match process_groups::managed_of_app(store.pool(), app.id).await? {
+            match group {
                 Some(group) => {
                     self.roll_out_managed(live, &group, &target).await?;
                     progress(Event::Switched);
@@ -218,39 +222,6 @@ impl Platform {
         release.status = crate::model::ReleaseStatus::Deployed;
         self.remove_old_releases(app).await?;
         Ok(Contents { release, ..contents })
-    }
-
-    /// The counts that the new build runs with: process types that it does not have any more go, and an app that was
-    /// never scaled gets what its `app.json` asks for, or one instance of its main process.
-    async fn formation_for(
-        &self,
-        app: &App,
-        build: &Build,
-        wishes: &AppJson,
-        out: &Progress,
-    ) -> Result<Formation, Error> {
-        let mut formation = formations::get(self.0.store.pool(), app.id).await?;
-        let mut ended = formation.clone();
-        ended.0.retain(|process, count| !build.has_process(process) && *count > 0);
-        formation.0.retain(|process, _| build.has_process(process));
-        if formation.0.is_empty() {
-            formation = wishes::first_formation(wishes, build);
-        }
-        wishes::ended_types(&ended, &formation, &build.procfile)
-            .iter()
-            .for_each(|line| out.line(&format!(" !     {line}")));
-        if formation.0.is_empty() {
-            match build.default_process() {
-                Some(process) => {
-                    formation.0.insert(process, 1);
-                }
-                None => out.line(&format!(
-                    "       No web process among {}; start what you need by scaling it",
-                    build.procfile.names()
-                )),
-            }
-        }
-        Ok(formation)
     }
 
     /// After a failure: what the operation recorded and never switched to goes.

@@ -122,6 +122,7 @@ impl From<EngineError> for Error {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Unreachable(_) | EngineError::TimedOut { .. } => Self::Unavailable(error.to_string()),
+            EngineError::NoCommand { .. } => Self::Refused(error.to_string()),
             EngineError::NotFound { .. }
             | EngineError::InUse { .. }
             | EngineError::PortTaken { .. }

@@ -43,7 +43,7 @@ pub use drain::remove_app_objects;
 pub use group::{PortRange, is_port_free, lowest_free_number};
 pub use one_off::{OneOff, OneOffError, Place as OneOffPlace, Ran};
 pub use plan::Scope;
-pub use spec::app_network;
+pub use spec::{DEFAULT_PORT, app_network};
 
 /// What bounds a rollout and the instances it starts.
 #[derive(Debug, Clone)]

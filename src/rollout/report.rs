@@ -3,8 +3,8 @@
 use super::health::Contract;
 use super::probe::{Failed, ProbeError};
 use super::{RolloutSettings, Rollouts, Target, spec, start_hints};
-use crate::engine::{ExitStatus, ListeningPort};
-use crate::model::{Instance, Question};
+use crate::engine::{ExitStatus, Init, ListeningPort};
+use crate::model::{BuildKind, Instance, Question};
 
 /// Lines of the instance's own output that a report quotes.
 const QUOTED_LINES: usize = 15;
@@ -28,13 +28,14 @@ impl Rollouts {
             }
             ProbeError::TimedOut(failed) => {
                 let ports = self.0.engine.listening_ports(container).await.unwrap_or_default();
-                timed_out(&name, failed, spec::port(target), &ports)
+                timed_out(&name, failed, spec::port(target), &ports, target.build.kind)
             }
         };
         if matches!(error, ProbeError::Exited(_)) {
             self.0.collector.settled(instance.id).await;
         }
         let output = self.0.collector.last_lines(container, QUOTED_LINES).await;
+        lines.extend(advice(target, error, &output));
         if output.is_empty() {
             lines.push(format!("{name} printed nothing"));
         } else {
@@ -46,6 +47,18 @@ impl Rollouts {
         }
         lines
     }
+}
+
+/// What to do about an end whose cause the output tells.
+fn advice(target: &Target, error: &ProbeError, output: &[String]) -> Option<String> {
+    let ProbeError::Exited(_) = error else { return None };
+    let is_image = target.build.kind != BuildKind::Slug;
+    let says =
+        |texts: &[&str]| output.iter().any(|line| texts.iter().any(|text| line.to_ascii_lowercase().contains(text)));
+    if is_image && spec::init(target) != Init::Own && says(&["pid 1", "pid1", "process 1"]) {
+        return Some("if it has to be process 1, set the config var SLIPWAY_INIT=no and deploy again".to_owned());
+    }
+    None
 }
 
 /// What an instance ended before, by the first check that it had to pass.
@@ -80,7 +93,7 @@ pub fn describe(status: ExitStatus) -> String {
     }
 }
 
-fn timed_out(name: &str, failed: &Failed, own_port: u16, ports: &[ListeningPort]) -> Vec<String> {
+fn timed_out(name: &str, failed: &Failed, own_port: u16, ports: &[ListeningPort], kind: BuildKind) -> Vec<String> {
     let Failed { check, last, limit } = failed;
     let limit = limit.as_secs();
     let port = match &check.question {
@@ -104,9 +117,10 @@ fn timed_out(name: &str, failed: &Failed, own_port: u16, ports: &[ListeningPort]
             ),
         ]
     } else if on_port.is_empty() {
+        let on_others: Vec<u16> = ports.iter().map(|found| found.0.port()).collect();
         vec![
             format!("{name} did not listen on port {port} within {limit} s; it listens on {found}"),
-            format!("make it listen on 0.0.0.0 and the port in $PORT ({port}), or declare that port with EXPOSE"),
+            elsewhere(port, &on_others, kind),
         ]
     } else if on_port.iter().all(|found| found.0.ip().is_loopback()) {
         vec![
@@ -116,6 +130,17 @@ fn timed_out(name: &str, failed: &Failed, own_port: u16, ports: &[ListeningPort]
     } else {
         let asked = if matches!(check.question, Question::Http(_)) { format!("{check} ") } else { String::new() };
         vec![format!("{name} listens on port {port} but was not healthy within {limit} s; last answer: {asked}{last}")]
+    }
+}
+
+/// What to do about an instance that listens on another port. An image may be made for one, which can be named; where all
+/// ports that it has are those of somebody else's image, that is the only way.
+fn elsewhere(port: u16, found: &[u16], kind: BuildKind) -> String {
+    let listen = format!("make it listen on 0.0.0.0 and the port in $PORT ({port})");
+    match (kind, found) {
+        (BuildKind::Slug, _) => listen,
+        (_, [one]) => format!("{listen}, or set the config var PORT={one} and deploy again"),
+        _ => format!("{listen}, or set the config var PORT to the one that serves and deploy again"),
     }
 }
 
@@ -132,7 +157,7 @@ mod tests {
             let ports: Vec<_> = ports.iter().map(|p| ListeningPort(p.parse().unwrap())).collect();
             let check = Check::new(CheckKind::Startup, question);
             let failed = Failed { check, last: "refused".to_owned(), limit: Duration::from_secs(60) };
-            let lines = timed_out("web.1", &failed, 5000, &ports);
+            let lines = timed_out("web.1", &failed, 5000, &ports, BuildKind::Dockerfile);
             assert!(lines[0].contains(expect), "{lines:?}");
         };
         let check = |ports: &[&str], expect: &str| about(Question::Listening(None), ports, expect);
@@ -145,6 +170,17 @@ mod tests {
         about(get(), &[], "did not listen on port 5000");
         about(Question::Listening(Some(81)), &["0.0.0.0:5000"], "port 81 within 60 s, which its check port 81 asks");
         about(Question::Command(vec!["look".into()]), &[], "not healthy within 60 s: command 'look' refused");
+    }
+
+    #[test]
+    fn advice_on_ports_suits_what_was_built() {
+        let check = |found: &[u16], kind, expect: &str| {
+            let listen = "make it listen on 0.0.0.0 and the port in $PORT (5000)";
+            assert_eq!(elsewhere(5000, found, kind), format!("{listen}{expect}"));
+        };
+        check(&[8000], BuildKind::Slug, "");
+        check(&[8000], BuildKind::Dockerfile, ", or set the config var PORT=8000 and deploy again");
+        check(&[80, 443], BuildKind::Image, ", or set the config var PORT to the one that serves and deploy again");
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use super::{OneOff, RolloutSettings, Target};
-use crate::engine::{ContainerSpec, Labels, Resources, label};
-use crate::model::{App, AppId, BuildKind, Instance, ProcessType, for_containers};
+use crate::engine::{ContainerSpec, Init, Labels, Resources, label};
+use crate::model::{App, AppId, BuildKind, Instance, ProcessType, chosen_init, chosen_port, for_containers};
 
 /// The port of images that declare none: Deis's choice for slugs (spec §8).
-const DEFAULT_PORT: u16 = 5000;
+pub const DEFAULT_PORT: u16 = 5000;
 
 /// Bytes of output that the engine itself keeps of a container; the app's stream keeps more.
 const ENGINE_LOG_BYTES: u64 = 1 << 20;
@@ -48,9 +48,21 @@ pub fn app_network(app: AppId) -> String {
     format!("slipway-{}", app.to_string().replace('-', "").get(..20).unwrap_or_default())
 }
 
-/// The port that routed instances of the target are expected on, `PORT` to all of them.
+/// The port that routed instances of the target are expected on, `PORT` to all of them. An image may be made for another
+/// one than it declares: the app's config goes first.
 pub fn port(target: &Target) -> u16 {
-    target.build.port.unwrap_or(DEFAULT_PORT)
+    let chosen = chosen_port(&target.config.values).filter(|_| target.build.kind != BuildKind::Slug);
+    chosen.or(target.build.port).unwrap_or(DEFAULT_PORT)
+}
+
+/// Who is process 1 in an instance. A slug's commands were not made for that; an image's may have been.
+pub(super) fn init(target: &Target) -> Init {
+    match chosen_init(&target.config.values) {
+        _ if target.build.kind == BuildKind::Slug => Init::Engines,
+        Some(true) => Init::Engines,
+        Some(false) => Init::Own,
+        None => Init::ByImage,
+    }
 }
 
 /// Where an instance takes requests; `None` for types that take none.
@@ -78,12 +90,19 @@ pub fn app_labels(server_id: &str, app: &App) -> Labels {
     ])
 }
 
+/// Processes of a slug are all told to end, as on Heroku; what conducts the others does it first, and better. The author of an
+/// image knows whom its first process tells.
+fn told_to_end(target: &Target) -> Option<(String, String)> {
+    (target.build.kind == BuildKind::Slug).then(|| (label::TERM.to_owned(), label::TERM_ALL.to_owned()))
+}
+
 /// The container of one instance.
 pub fn container(settings: &RolloutSettings, target: &Target, instance: &Instance) -> ContainerSpec {
     let mut labels = app_labels(&settings.server_id, &target.app);
     labels.insert(label::INSTANCE.to_owned(), instance.id.to_string());
     labels.insert(label::RELEASE.to_owned(), format!("v{}", target.release.version));
     labels.insert(label::PROCESS.to_owned(), instance.process.to_string());
+    labels.extend(told_to_end(target));
     let (entrypoint, command) = command(target, &instance.process);
     let process = instance.process.as_str();
     let limits = &target.config.limits;
@@ -102,6 +121,7 @@ pub fn container(settings: &RolloutSettings, target: &Target, instance: &Instanc
             cpu_shares: limits.cpu_shares(process),
             pids: Some(settings.instance_pids),
         },
+        init: init(target),
         log_bytes: ENGINE_LOG_BYTES,
         ..ContainerSpec::default()
     }
@@ -141,6 +161,7 @@ pub fn one_off(
     labels.insert(label::ONE_OFF.to_owned(), id.clone());
     labels.insert(label::RELEASE.to_owned(), format!("v{}", target.release.version));
     labels.insert(label::PROCESS.to_owned(), one_off_process().to_string());
+    labels.extend(told_to_end(target));
     let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<String>>();
     let text = shell_text(command);
     let env = release_environment(target);
@@ -222,6 +243,25 @@ mod tests {
         assert_eq!(env["GIT_SHA"], "mine");
         assert_eq!(env["A"], "b");
         assert!(!env.contains_key(REGISTRY_PASSWORD), "it is for Slipway alone");
+    }
+
+    #[test]
+    fn an_image_takes_its_port_and_its_init_from_the_config() {
+        let mut target = target();
+        let mut set = |name: &str, value: &str| {
+            target.config.values.insert(name.into(), ConfigValue::Text(value.into()));
+            let slug = spec_of(&target, "web");
+            assert_eq!((slug.env["PORT"].as_str(), slug.init), ("5000", Init::Engines));
+            target.build.kind = BuildKind::Dockerfile;
+            let image = spec_of(&target, "cmd");
+            target.build.kind = BuildKind::Slug;
+            (image.env["PORT"].clone(), image.init)
+        };
+        assert_eq!(set("OTHER", "1"), ("5000".to_owned(), Init::ByImage));
+        assert_eq!(set("PORT", "8080"), ("8080".to_owned(), Init::ByImage));
+        assert_eq!(set("SLIPWAY_INIT", "no"), ("8080".to_owned(), Init::Own));
+        assert_eq!(set("SLIPWAY_INIT", "yes"), ("8080".to_owned(), Init::Engines));
+        assert_eq!(set("PORT", ""), ("5000".to_owned(), Init::Engines));
     }
 
     fn one_off_of(target: &Target, command: &str) -> ContainerSpec {

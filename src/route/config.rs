@@ -14,6 +14,9 @@ pub struct RouterConfig {
     pub stall_timeout: Duration,
     /// Largest request head in bytes, and read buffer of a connection. 64 KiB; then 431.
     pub max_header_bytes: usize,
+    /// Most lines in the head of a request, and in that of an upstream's answer. 1000; then 431, or 502. Lists that hold them
+    /// are made for each message, so that a larger number costs every request.
+    pub max_header_lines: usize,
     /// How long a connection to an upstream may be idle and still be used again. 50 s; less where the upstream says so
     /// in `Keep-Alive`.
     pub pool_idle_timeout: Duration,
@@ -35,6 +38,7 @@ impl Default for RouterConfig {
             header_read_timeout: Duration::from_secs(30),
             stall_timeout: Duration::from_secs(300),
             max_header_bytes: 64 * 1024,
+            max_header_lines: 1000,
             pool_idle_timeout: Duration::from_secs(50),
             pool_size: 512,
             max_connections: 16_384,

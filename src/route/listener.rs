@@ -28,6 +28,7 @@ use tracing::{debug, warn};
 use super::challenges::TLS_PROTOCOL;
 use super::config::RouterConfig;
 use super::headers::Origin;
+use super::linger::{Lingering, Unread};
 use super::observe::Observer;
 use super::platform::PlatformService;
 use super::proxy::{self, Router, Visitor};
@@ -94,6 +95,7 @@ fn server_builder(config: &RouterConfig, tasks: &TaskTracker) -> auto::Builder<T
         .header_read_timeout(config.header_read_timeout)
         // One contiguous write costs the kernel less than a gathered one, which pays for copying a body.
         .writev(false)
+        .max_headers(config.max_header_lines)
         .max_buf_size(config.max_header_bytes.max(8192));
     builder
         .http2()
@@ -203,13 +205,15 @@ impl Acceptor {
         let tls = self.tls.clone();
         async move {
             let Ok(origin) = origin(&stream, peer, tls.is_some()) else { return };
-            let stream = Patient::new(stream, router.config.stall_timeout);
+            let unread = Unread::default();
+            let stream = Lingering::new(Patient::new(stream, router.config.stall_timeout), unread.clone());
+            let visitor = Visitor { router, origin, place, unread };
             let served = match tls {
-                None => serve_requests(stream, origin, place, router, &builder, &stage).await,
-                Some(tls) => match shake_hands(&tls, stream, &router).await {
+                None => serve_requests(stream, visitor, &builder, &stage).await,
+                Some(tls) => match shake_hands(&tls, stream, &visitor.router).await {
                     Ok(stream) => {
-                        place.establish();
-                        serve_requests(stream, origin, place, router, &builder, &stage).await
+                        visitor.place.establish();
+                        serve_requests(stream, visitor, &builder, &stage).await
                     }
                     Err(error) => Err(error.into()),
                 },
@@ -224,9 +228,9 @@ impl Acceptor {
 /// Nothing has been asked yet before the handshake is over, so a stop ends it.
 async fn shake_hands(
     tls: &TlsAcceptor,
-    stream: Patient<TcpStream>,
+    stream: Lingering<Patient<TcpStream>>,
     router: &Router,
-) -> io::Result<TlsStream<Patient<TcpStream>>> {
+) -> io::Result<TlsStream<Lingering<Patient<TcpStream>>>> {
     let stream = tokio::select! {
         shaken = timeout(router.config.header_read_timeout, tls.accept(stream)) => shaken??,
         () = router.stop.cancelled() => return Err(io::Error::other("the router stops")),
@@ -244,13 +248,11 @@ fn origin(stream: &TcpStream, peer: SocketAddr, is_tls: bool) -> io::Result<Orig
 
 async fn serve_requests(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    origin: Origin,
-    place: Arc<Place>,
-    router: Arc<Router>,
+    visitor: Visitor,
     builder: &auto::Builder<TrackedExecutor>,
     stage: &Stage,
 ) -> Result<(), super::BoxError> {
-    let visitor = Arc::new(Visitor { router, origin, place });
+    let visitor = Arc::new(visitor);
     let service = service_fn(move |request| {
         let answer = proxy::answer(Arc::clone(&visitor), request);
         async move { Ok::<_, Infallible>(answer.await) }

@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::again::Copy;
 use super::config::RouterConfig;
+use super::hearing::Hearing;
 use super::upload::Upload;
 
 /// How long a connection that was given back may take until it can carry the next request.
@@ -121,7 +122,9 @@ impl Pool {
         };
         stream.set_nodelay(true).map_err(ConnectError::Refused)?;
         // One contiguous write costs the kernel less than a gathered one, and requests are small.
-        let (sender, driver) = match http1::Builder::new().writev(false).handshake(TokioIo::new(stream)).await {
+        let mut builder = http1::Builder::new();
+        builder.writev(false).max_headers(config.max_header_lines);
+        let (sender, driver) = match builder.handshake(TokioIo::new(Hearing::new(stream))).await {
             Ok(opened) => opened,
             Err(error) => return Err(ConnectError::Refused(io::Error::other(error))),
         };

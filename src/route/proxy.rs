@@ -20,6 +20,7 @@ use super::body::{Download, RouteBody};
 use super::config::RouterConfig;
 use super::headers::{self, Origin, X_REQUEST_ID};
 use super::host;
+use super::linger::Unread;
 use super::observe::Observer;
 use super::passage::Passage;
 use super::platform::{self, PlatformService};
@@ -61,6 +62,7 @@ pub(crate) struct Visitor {
     pub(crate) router: Arc<Router>,
     pub(crate) origin: Origin,
     pub(crate) place: Arc<Place>,
+    pub(crate) unread: Unread,
 }
 
 /// A request that is being offered; empty from the moment it may have reached an upstream.
@@ -94,6 +96,9 @@ pub(crate) enum Routed {
 pub(crate) async fn answer(visitor: Arc<Visitor>, mut request: Request<Incoming>) -> Response<RouteBody> {
     let id = headers::request_id(request.headers_mut());
     let is_last = visitor.router.is_leaving.load(Ordering::Acquire) && request.version() <= Version::HTTP_11;
+    if request.version() <= Version::HTTP_11 {
+        visitor.unread.set(!request.body().is_end_stream());
+    }
     let mut passage = Passage::begin(visitor, &request);
     let outcome = match route(&mut passage, request, &id).await {
         Ok(Routed::App(exchange)) => Ok(respond(exchange, passage)),

@@ -15,10 +15,12 @@ use bollard::query_parameters::{
     RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::time::Instant;
 
 use super::act::Act;
+use super::farewell::Left;
 use super::{CALL_LIMIT, Docker, label_filter, unless_gone};
-use crate::engine::{Container, ContainerSpec, ContainerState, EngineError, ExitStatus, Labels, label};
+use crate::engine::{Container, ContainerSpec, ContainerState, EngineError, ExitStatus, Init, Labels, label};
 use crate::model::{PublishedPort, Timestamp};
 
 /// What ordinary images need to start as root, own files, drop privileges and listen below port 1024. The engine's
@@ -50,7 +52,7 @@ impl Docker {
     pub(super) async fn create(&self, spec: &ContainerSpec) -> Result<String, EngineError> {
         let act = Act::on("creating", "container", &spec.name);
         let options = CreateContainerOptionsBuilder::default().name(&spec.name).build();
-        let body = create_body(spec, self.has_init);
+        let body = create_body(spec, self.has_init && self.wants_init(spec).await?);
         let created = act.raw_within(CALL_LIMIT, self.client.create_container(Some(options), body)).await?;
         match created {
             Ok(container) => Ok(container.id),
@@ -60,8 +62,19 @@ impl Docker {
             Err(Error::DockerResponseServerError { status_code: 404, .. }) => {
                 Err(EngineError::NotFound { what: format!("image {}", spec.image) })
             }
+            Err(Error::DockerResponseServerError { status_code: 400, message }) if says_no_command(&message) => {
+                Err(EngineError::NoCommand { image: spec.image.clone() })
+            }
             Err(error) => Err(act.failed(error)),
         }
+    }
+
+    async fn wants_init(&self, spec: &ContainerSpec) -> Result<bool, EngineError> {
+        Ok(match spec.init {
+            Init::Engines => true,
+            Init::Own => false,
+            Init::ByImage => !spec.brings_init(&self.inspect_image(&spec.image).await?),
+        })
     }
 
     /// The container that has `spec`'s name already, if it is the same instance.
@@ -89,6 +102,16 @@ impl Docker {
 
     pub(super) async fn stop(&self, container: &str, grace: Duration) -> Result<(), EngineError> {
         let act = Act::on("stopping", "container", container);
+        let deadline = Instant::now() + grace;
+        // One that is gone, and an engine that is away, are told of below.
+        let left = match self.raw_inspect(container).await {
+            Ok(found) => self.farewell(found, deadline).await,
+            Err(_) => Left::TheEngines,
+        };
+        let grace = match left {
+            Left::TheEngines => deadline.saturating_duration_since(Instant::now()),
+            Left::AKill => Duration::ZERO,
+        };
         let seconds = grace.as_secs() + u64::from(grace.subsec_nanos() > 0);
         let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
         let options = StopContainerOptionsBuilder::default().t(seconds).build();
@@ -186,6 +209,10 @@ impl Docker {
             id,
         }))
     }
+}
+
+fn says_no_command(message: &str) -> bool {
+    message.to_ascii_lowercase().contains("no command specified")
 }
 
 /// Another container has the port, or another process of the host.

@@ -5,6 +5,7 @@ mod build;
 mod build_output;
 mod containers;
 mod exec;
+mod farewell;
 mod images;
 mod kernel_log;
 mod limits;

@@ -1,11 +1,13 @@
 //! What goes on for as long as a container, or the engine, lives: output and events.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard::container::LogOutput as Frame;
 use bollard::models::EventMessage;
-use bollard::query_parameters::{AttachContainerOptionsBuilder, EventsOptionsBuilder, LogsOptionsBuilder};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder,
+};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, stream};
@@ -19,6 +21,15 @@ use crate::engine::{ContainerEvent, ContainerLog, EngineError, Labels, LogOutput
 
 /// The events worth waking up for; health checks alone would flood the stream with others.
 const ACTIONS: [&str; 4] = ["start", "die", "oom", "destroy"];
+
+/// The end of a container.
+const DEATH: &str = "die";
+
+/// How many deaths may wait at once until they are listed.
+const DEATHS_AT_ONCE: usize = 64;
+
+/// How long one may wait, and what comes after it: whoever is told too early looks again by and by.
+const LISTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the engine puts among a container's labels when it tells of an event.
 const EVENT_ATTRIBUTES: [&str; 4] = ["image", "name", "exitCode", "execDuration"];
@@ -96,8 +107,28 @@ impl Docker {
             let event = message.map_err(|error| act.failed(error)).map(event).transpose();
             async move { event }
         });
-        events.boxed()
+        let client = self.client.clone();
+        let told = events.map(move |event| {
+            let client = client.clone();
+            async move {
+                if let Ok(event) = &event
+                    && event.action == DEATH
+                {
+                    until_listed(&client, &event.container).await;
+                }
+                event
+            }
+        });
+        told.buffered(DEATHS_AT_ONCE).boxed()
     }
+}
+
+/// Waits until the engine's list says of a container that it ended. The engine (20.10 to 28) tells of the death first and takes
+/// the container's networks and mounts apart before the list is right; a look at the container itself waits for all that.
+async fn until_listed(client: &bollard::Docker, container: &str) {
+    let look = client.inspect_container(container, None::<InspectContainerOptions>);
+    // One that is gone is in no list, and an engine that is away tells so elsewhere.
+    drop(tokio::time::timeout(LISTED_WITHIN, look).await);
 }
 
 fn event(message: EventMessage) -> Option<ContainerEvent> {

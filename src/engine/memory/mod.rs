@@ -342,7 +342,8 @@ impl World {
         let layers = vec![id.clone()];
         let tags = vec![reference.to_owned()];
         let exposed = ports.iter().map(|&inner| GroupPort { inner, protocol: Protocol::Tcp, outer: None }).collect();
-        let image = Image { id, tags, ports, exposed, labels, size_bytes: 1, layers, ..Image::default() };
+        let command = vec!["serve".to_owned()];
+        let image = Image { id, tags, ports, exposed, command, labels, size_bytes: 1, layers, ..Image::default() };
         self.images.insert(reference.to_owned(), (image.clone(), behaviour));
         image
     }

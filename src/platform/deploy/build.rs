@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::operations::{Live, Progress};
 use super::super::{Error, Platform};
 use super::SourceRequest;
+use super::processes::tell_port;
 use crate::build::{BuildRequest, Plan};
 use crate::engine::Image;
 use crate::model::{Build, BuildHealth, BuildId, Config};
@@ -52,6 +53,7 @@ impl Platform {
         let may_reuse = !(deploy.no_cache || deploy.redeploy);
         let (mut result, reused) = self.image_for(&request, plan, may_reuse, out).await?;
         let image = self.0.engine.image(&result.engine_image).await?;
+        tell_port(plan.kind(), result.port, &image, &config.values, out);
         result.health = BuildHealth { app: plan.app_json.healthchecks.clone(), image: image.health.clone() };
         builds::succeed(store.pool(), id, &result).await?;
         self.record_image(id, image, reused).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::spec::{app_labels, app_network};
+use super::super::spec::{app_labels, app_network, init};
 use super::super::{RolloutSettings, Target};
 use super::launch::LOG_BYTES;
 use crate::engine::{ContainerSpec, Resources, label};
@@ -45,6 +45,7 @@ pub(super) fn container(
             cpu_shares: group.size.cpu_shares,
             pids: Some(settings.instance_pids),
         },
+        init: init(target),
         log_bytes: LOG_BYTES,
         ..ContainerSpec::default()
     }

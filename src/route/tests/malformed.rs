@@ -118,6 +118,38 @@ async fn a_malformed_message_is_refused_before_it_is_routed() {
     assert_eq!(heads.lock().expect("no panic").len(), 0);
 }
 
+/// A head may have a thousand lines, either way, and no more.
+#[tokio::test]
+async fn a_head_of_many_lines_passes_up_to_the_bound() {
+    let (router, _server, heads) = recording().await;
+    let lines = |count: usize| (0..count).map(|number| format!("X-{number}: {number}\r\n")).collect::<String>();
+    let request =
+        |count| format!("GET / HTTP/1.1\r\nHost: a.example.test\r\nConnection: close\r\n{}\r\n", lines(count));
+    for count in [101, 200, 998] {
+        let answer = router.raw(request(count).as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{count}: {answer}");
+        let head = heads.lock().expect("no panic").pop().expect("it reached the app").to_ascii_lowercase();
+        let last = count - 1;
+        assert!(head.contains(&format!("\r\nx-{last}: {last}\r\n")), "{count}: {head}");
+    }
+    let answer = router.raw(request(999).as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    assert_eq!(heads.lock().expect("no panic").len(), 0);
+
+    for (count, status) in [(101, 200), (999, 200), (1000, 502)] {
+        let talker = TestServer::raw(move |mut stream| async move {
+            read_head(&mut stream).await;
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{}\r\n", lines(count));
+            drop(stream.write_all(answer.as_bytes()).await);
+        })
+        .await;
+        router.publish("talker", &[talker.address]);
+        let answer = router.raw(b"GET / HTTP/1.1\r\nHost: talker.example.test\r\nConnection: close\r\n\r\n").await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{count}: {answer}");
+        assert_eq!(answer.contains("\r\nx-100: 100\r\n"), status == 200, "{count}: {answer}");
+    }
+}
+
 /// Two lengths in one message are how one request is hidden in another: the app must see one, and only one message.
 #[tokio::test]
 async fn a_message_with_two_lengths_reaches_the_app_with_one() {

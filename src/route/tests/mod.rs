@@ -3,6 +3,7 @@
 mod again;
 mod bodies;
 mod drain;
+mod early;
 mod malformed;
 mod observed;
 mod places;

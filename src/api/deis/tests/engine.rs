@@ -51,6 +51,7 @@ impl Fake {
             id: "sha256:1".to_owned(),
             tags: vec![image.to_owned()],
             ports: vec![port],
+            command: vec!["serve".to_owned()],
             labels: Labels::new(),
             size_bytes: 1,
             ..Image::default()

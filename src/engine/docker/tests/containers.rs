@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::support::{Corner, until, within};
-use crate::engine::{ContainerState, Engine, EngineError, ListeningPort, Resources, byte_stream, label, small_archive};
+use crate::engine::{
+    ContainerState, Engine, EngineError, Init, ListeningPort, Resources, byte_stream, label, small_archive,
+};
 use crate::model::{GroupPort, Protocol, PublishedPort};
 
 /// Perl that listens on a port, then does nothing.
@@ -55,6 +57,128 @@ async fn a_container_lives_and_dies() {
     let gone = corner.docker.container(&id).await.unwrap_err();
     assert!(matches!(gone, EngineError::NotFound { .. }), "{gone:?}");
     assert!(corner.docker.wait_container(&id).await.is_err());
+}
+
+/// A script without `exec`, whose child takes a second to finish, and a child of its own session that does, too.
+const BEHIND_A_SCRIPT: &str = r#"
+    work() { trap 'sleep 1; echo "$1 done"; exit 0' TERM; echo "$1 up"; while :; do sleep 0.1; done; }
+    (work other) &
+    (work first)
+    echo never"#;
+
+/// What was said but by the shell of a child that a signal ended.
+async fn said(corner: &Corner, container: &str) -> Vec<String> {
+    corner.output(container).await.into_iter().filter(|line| line != "Terminated").collect()
+}
+
+#[tokio::test]
+async fn every_process_gets_the_signal_and_the_time() {
+    let corner = Corner::new().await;
+    corner.image(&[]).await;
+    for reach in [label::TERM_ALL, "first"] {
+        let mut spec = corner.spec(&format!("behind-{reach}"), BEHIND_A_SCRIPT);
+        spec.labels.insert(label::TERM.to_owned(), reach.to_owned());
+        let id = corner.start(&spec).await;
+        until("both are up", || async {
+            let output = corner.output(&id).await;
+            if output.len() == 2 { Ok(()) } else { Err(format!("{output:?}")) }
+        })
+        .await;
+        let began = Instant::now();
+        corner.docker.stop_container(&id, Duration::from_secs(20)).await.unwrap();
+        assert!(began.elapsed() < Duration::from_secs(10), "{reach}: {:?}", began.elapsed());
+        let mut output = said(&corner, &id).await;
+        output.sort();
+        assert_eq!(output, ["first done", "first up", "other done", "other up"], "{reach}");
+        assert_eq!(corner.docker.wait_container(&id).await.unwrap().code, 143, "{reach}: it is the script's");
+    }
+}
+
+/// A shell that traps the signal waits for its child, which knows of nothing unless it is told as well, at half-time.
+#[tokio::test]
+async fn the_first_process_alone_is_told_while_it_lives() {
+    let corner = Corner::new().await;
+    corner.image(&[]).await;
+    let script = r#"trap 'echo told' TERM; (trap 'echo child told; exit 0' TERM; echo up; while :; do sleep 0.1; done)
+        echo end"#;
+    for (reach, grace, expect) in
+        [(label::TERM_ALL, 4, &["up", "child told", "told", "end"][..]), ("first", 1, &["up"])]
+    {
+        let mut spec = corner.spec(&format!("traps-{reach}"), script);
+        spec.labels.insert(label::TERM.to_owned(), reach.to_owned());
+        let id = corner.start(&spec).await;
+        until("it is up", || async {
+            let output = corner.output(&id).await;
+            if output.len() == 1 { Ok(()) } else { Err(format!("{output:?}")) }
+        })
+        .await;
+        corner.docker.stop_container(&id, Duration::from_secs(grace)).await.unwrap();
+        assert_eq!(said(&corner, &id).await, expect, "{reach}");
+    }
+}
+
+/// Who takes no notice is killed when the time is over, and nobody waits for what ends at once.
+#[tokio::test]
+async fn a_stop_takes_the_grace_at_most() {
+    let corner = Corner::new().await;
+    corner.image(&[]).await;
+    for reach in [label::TERM_ALL, "first"] {
+        let mut spec =
+            corner.spec(&format!("deaf-{reach}"), "(trap '' TERM; echo up; while :; do sleep 0.1; done)\nexit 0");
+        spec.labels.insert(label::TERM.to_owned(), reach.to_owned());
+        let id = corner.start(&spec).await;
+        until("it is up", || async {
+            let output = corner.output(&id).await;
+            if output.len() == 1 { Ok(()) } else { Err(format!("{output:?}")) }
+        })
+        .await;
+        let began = Instant::now();
+        corner.docker.stop_container(&id, Duration::from_secs(2)).await.unwrap();
+        let took = began.elapsed();
+        assert!(took > Duration::from_millis(1900) && took < Duration::from_secs(8), "{reach}: {took:?}");
+
+        spec.name = corner.name(&format!("quick-{reach}"));
+        spec.command.as_mut().unwrap()[1] = "exec sleep 600".to_owned();
+        let id = corner.start(&spec).await;
+        let began = Instant::now();
+        corner.docker.stop_container(&id, Duration::from_secs(20)).await.unwrap();
+        assert!(began.elapsed() < Duration::from_secs(5), "{reach}: {:?}", began.elapsed());
+    }
+}
+
+/// An image's own process 1: the signal reaches what it starts, and one that takes no notice costs no time.
+#[tokio::test]
+async fn an_entry_point_is_process_one() {
+    let corner = Corner::new().await;
+    let script =
+        r#"[ $$ -eq 1 ] && echo first; trap 'sleep 1; echo done; exit 0' TERM; echo up; while :; do sleep 0.1; done"#;
+    let inner = format!("({script}) & wait $!; wait; echo over").replace("$$ -eq 1", "$$ -eq 1 -a -d /proc");
+    corner.image(&[r#"ENTRYPOINT ["/bin/sh", "-c"]"#]).await;
+    for (name, script, ends) in [
+        ("alone", "exec sleep 600", &[][..]),
+        ("heeds", script, &["first", "up", "done"]),
+        ("behind", &inner, &["first", "up", "done", "over"]),
+    ] {
+        let mut spec = corner.spec(name, script);
+        (spec.command, spec.init) = (Some(vec![script.to_owned()]), Init::ByImage);
+        let id = corner.start(&spec).await;
+        until("it is up", || async {
+            let output = corner.output(&id).await;
+            if ends.is_empty() || output.iter().any(|line| line == "up") { Ok(()) } else { Err(format!("{output:?}")) }
+        })
+        .await;
+        let began = Instant::now();
+        corner.docker.stop_container(&id, Duration::from_secs(20)).await.unwrap();
+        assert!(began.elapsed() < Duration::from_secs(6), "{name}: {:?}", began.elapsed());
+        assert_eq!(said(&corner, &id).await, ends, "{name}");
+    }
+    let mut spec = corner.spec("by-engine", "[ $$ -eq 1 ] || echo second");
+    spec.entrypoint = Some(Vec::new());
+    spec.init = Init::ByImage;
+    assert_eq!(corner.run(&spec).await.1, ["second"], "without an entry point it has the engine's init");
+    spec.name = corner.name("own");
+    spec.init = Init::Own;
+    assert_eq!(corner.run(&spec).await.1, Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::support::{Corner, within};
-use crate::engine::{ContainerLog, Engine, EngineError, LogOutput};
+use crate::engine::{ContainerLog, ContainerState, Engine, EngineError, ExitStatus, LogOutput};
 
 #[tokio::test]
 async fn output_comes_in_whole_lines_from_both_streams() {
@@ -105,4 +105,23 @@ async fn events_tell_of_labelled_containers_only() {
     // Some kernels do not tell the engine of it.
     actions.retain(|action| *action != "oom");
     assert_eq!(actions, ["start", "die", "destroy"]);
+}
+
+/// The engine itself tells too early.
+#[tokio::test]
+async fn a_death_that_was_told_of_is_listed() {
+    let corner = Corner::new().await;
+    corner.image(&[]).await;
+    for round in 0..5 {
+        let mut labels = corner.labels();
+        labels.insert("round".to_owned(), round.to_string());
+        let mut events = corner.docker.events(&labels);
+        let mut spec = corner.spec(&format!("ends-{round}"), "exit 3");
+        spec.labels = labels.clone();
+        let id = corner.start(&spec).await;
+        while within("it ends", events.next()).await.unwrap().unwrap().action != "die" {}
+        let listed = corner.docker.containers(&labels).await.unwrap();
+        let ended = ContainerState::Exited(ExitStatus { code: 3, out_of_memory: false });
+        assert_eq!(listed.iter().map(|it| (&it.id, &it.state)).collect::<Vec<_>>(), [(&id, &ended)], "round {round}");
+    }
 }
