@@ -34,6 +34,7 @@ mod restart;
 mod router;
 mod routing;
 mod run;
+mod starts;
 mod strategies;
 mod supervision;
 mod support;

@@ -102,7 +102,7 @@ class Packages:
                 self.add(package["name"], self.place(file, package["name"]))
 
     def read_pipenv(self, file):
-        for name, entry in self.tree.json(file).get("default", {}).items():
+        for name, entry in (self.tree.json(file) or {}).get("default", {}).items():
             extras = ",".join(entry.get("extras", [])) if isinstance(entry, dict) else ""
             self.add(f"{name}[{extras}]", self.tree.at(file, rf'"{re.escape(name)}": '))
 

@@ -70,12 +70,12 @@ class Tree:
         return self.texts[name]
 
     def json(self, name):
-        """An object; empty where the file is absent or no such thing, which is for whoever installs to say."""
+        """The object in it, or None where the file is absent or no such thing, which is for whoever installs to say."""
         try:
             value = json.loads(self.text(name))
         except ValueError:
             value = None
-        return value if isinstance(value, dict) else {}
+        return value if isinstance(value, dict) else None
 
     def toml(self, name):
         try:
@@ -93,6 +93,17 @@ class Tree:
         """The place for a reason: `FILE line N`, or the file alone."""
         number = self.line(name, pattern)
         return f"{name} line {number}" if number else name
+
+    def key_at(self, name, *keys):
+        """The place of a member of a JSON object: each key after the one that holds it."""
+        text, end, place = self.text(name), 0, name
+        for key in keys:
+            found = re.compile(re.escape(json.dumps(key)) + r"\s*:").search(text, end)
+            if not found:
+                break
+            end = found.end()
+            place = f"{name} line {text.count(chr(10), 0, found.start()) + 1}"
+        return place
 
     def config_var(self, name):
         """A config var of the app, or None."""
