@@ -93,7 +93,8 @@ async fn conventional_folders_are_served_as_they_are() {
     let server = Slipway::start().await;
     let owner = server.owner().await;
     let repo = Repo::empty();
-    for folder in ["_site", "out", "build", "dist", "public"] {
+    // Each goes before those of the earlier pushes.
+    for folder in ["out", "_site", "build", "dist", "public"] {
         repo.write(&format!("{folder}/index.html"), folder);
         repo.commit(folder);
         let texts = [&*format!("Start command: .slipway/static/serve of {folder}/ (static site: {folder}/index.html)")];

@@ -114,7 +114,7 @@ class Tree:
             return None
 
     def files(self, suffix, depth=8, skipped=NOT_SOURCES):
-        """Files below the root whose names end so, those nearer to it first, then by name."""
+        """Files below the root whose paths end so, those nearer to it first, then by name."""
         found, seen = [], 0
         for folder, folders, names in os.walk(self.root):
             below = os.path.relpath(folder, self.root)
@@ -123,7 +123,8 @@ class Tree:
             seen += len(names)
             if seen > FILES_MAX:
                 break
-            found += [os.path.normpath(os.path.join(below, name)) for name in names if name.endswith(suffix)]
+            paths = (os.path.normpath(os.path.join(below, name)) for name in names)
+            found += [path for path in paths if path.endswith(suffix)]
         return sorted(found, key=lambda name: (name.count(os.sep), name))
 
 
