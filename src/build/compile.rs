@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -10,14 +10,13 @@ use tokio::io::AsyncWriteExt;
 
 use super::builder::{BuildRequest, Built, cache_volume, container_name, network_name};
 use super::buildpack_list::Buildpacks;
-use super::buildpacks::ORDER;
 use super::ca;
 use super::foreign_buildpacks::ForeignBuildpack;
 use super::output::{Phase, size, trouble};
 use super::scratch::Scratch;
 use super::slug::{Packed, SLUG_MTIME, SLUG_UID, pack};
 use super::slugignore::{SLUGIGNORE, Slugignore};
-use super::{BuildError, Builder, STACK_NAME, buildpacks, processes};
+use super::{BuildError, Builder, STACK_NAME, buildpacks, processes, undetected};
 use crate::engine::{
     ByteStream, ContainerSpec, Engine, ExitStatus, LineSink, byte_stream, label, labels, small_archive,
 };
@@ -55,7 +54,7 @@ impl Builder {
         self.stack_image_id(self.settings.stack.run_image()).await?;
         let container = self.builder_container(request, build_image, buildpacks).await?;
         self.fill(&container, request, foreign).await?;
-        let app_type = self.compile(&container, on_line).await?;
+        let app_type = self.compile(&container, request, on_line).await?;
         let packed = self.fetch(&container, rules).await?;
         drop(container);
 
@@ -141,7 +140,12 @@ impl Builder {
     }
 
     /// Runs the builder; yields what kind of app it found.
-    async fn compile(&self, container: &Scratch, on_line: LineSink<'_>) -> Result<String, BuildError> {
+    async fn compile(
+        &self,
+        container: &Scratch,
+        request: &BuildRequest,
+        on_line: LineSink<'_>,
+    ) -> Result<String, BuildError> {
         let app_type = Mutex::new(String::new());
         let watched = |line: &str| {
             if let Some(found) = line.strip_prefix("-----> ").and_then(|rest| rest.strip_suffix(" app detected")) {
@@ -153,11 +157,11 @@ impl Builder {
         let status = follow(&*self.engine, container.id(), &watched).await?;
         match status.code {
             0 => Ok(app_type.into_inner().unwrap_or_default()),
-            NOT_DETECTED => Err(BuildError::Refused(format!(
-                "No buildpack matches; there are {}. Add what one of them looks for (requirements.txt, package.json, go.mod, \
-                 index.html, a Procfile ...) or a Dockerfile, then commit and push again.",
-                ORDER.join(", ")
-            ))),
+            NOT_DETECTED => {
+                let source = Arc::clone(&request.source);
+                let paths = self.blocking("reading the repository", move || Ok(source.paths()?)).await?;
+                Err(BuildError::Refused(undetected::refusal(&paths)))
+            }
             code if status.out_of_memory || code == 137 => {
                 Err(BuildError::OutOfMemory { limit_bytes: self.settings.memory_bytes })
             }

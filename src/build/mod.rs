@@ -34,6 +34,7 @@ mod space;
 mod stack;
 #[cfg(test)]
 mod tests;
+mod undetected;
 
 pub use app_json::{AppJson, EnvVar, InvalidAppJson, Scripts};
 pub use build_logs::{BuildLogWriter, BuildLogs};

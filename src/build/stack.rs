@@ -31,13 +31,12 @@ const PULL_LIMIT: Duration = Duration::from_secs(10);
 const STEP_LIMIT: Duration = Duration::from_secs(1800);
 
 /// The recipe, file by file: its digest is the version.
-const FILES: [(&str, &[u8]); 7] = [
+const FILES: [(&str, &[u8]); 6] = [
     ("run.Dockerfile", include_bytes!("stack/run.Dockerfile")),
     ("build.Dockerfile", include_bytes!("stack/build.Dockerfile")),
     ("slug-runner", include_bytes!("stack/slug-runner")),
     ("slug-builder", include_bytes!("stack/slug-builder")),
     ("pack.sh", include_bytes!("stack/pack.sh")),
-    ("starts.py", include_bytes!("stack/starts.py")),
     ("merge-releases", include_bytes!("stack/merge-releases")),
 ];
 
@@ -117,7 +116,7 @@ impl Stack {
         self.ensure_base(engine, force, on_line).await?;
         let run = Step { file: "run.Dockerfile", tools: &["slug-runner"], arg: "BASE", from: self.base_image() };
         run.build(engine, &self.run_image(), force, on_line).await?;
-        let tools = &["slug-builder", "pack.sh", "starts.py", "merge-releases"];
+        let tools = &["slug-builder", "pack.sh", "merge-releases"];
         let build = Step { file: "build.Dockerfile", tools, arg: "RUN", from: self.run_image() };
         build.build(engine, &self.build_image(), force, on_line).await
     }

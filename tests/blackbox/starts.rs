@@ -109,13 +109,29 @@ async fn what_cannot_be_started_is_refused_before_anything_is_installed() {
     let owner = server.owner().await;
     let main = "package main\n\nfunc main() {}\n";
     for (files, texts) in [
-        (&[("requirements.txt", "flask\n"), ("app.py", "from flask import Flask\napp = Flask('x')\n")][..], &["Flask app (app in app.py line 2)", "Add this line to requirements.txt: gunicorn"][..]),
+        (
+            &[("requirements.txt", "flask\n"), ("app.py", "from flask import Flask\napp = Flask('x')\n")][..],
+            &["Flask app (app in app.py line 2)", "Add this line to requirements.txt: gunicorn"][..],
+        ),
         (&[("package.json", "{}"), ("bot.js", "")], &["Nothing says what starts this app", "  web: node bot.js"]),
         (&[("Gemfile", ""), ("Gemfile.lock", "")], &["Nothing says what starts this app", "  web: "]),
-        (&[("composer.json", "{\"require\": {\"x/y\": \"1\"}}")], &["there is no index.php", "  web: heroku-php-nginx FOLDER/"]),
+        (
+            &[("composer.json", "{\"require\": {\"x/y\": \"1\"}}")],
+            &["there is no index.php", "  web: heroku-php-nginx FOLDER/"],
+        ),
         (&[("pom.xml", "<project/>")], &["spring-boot-maven-plugin", "  web: java "]),
-        (&[("go.mod", "module shop\n"), ("cmd/api/main.go", main), ("cmd/jobs/main.go", main)], &["several programs", "  web: bin/api", "  web: bin/jobs"]),
-        (&[("Cargo.toml", "[package]\nname = \"shop\"\nversion = \"1.0.0\"\n"), ("src/bin/api.rs", ""), ("src/bin/jobs.rs", "")], &["several programs", "  web: target/release/api", "  web: target/release/jobs"]),
+        (
+            &[("go.mod", "module shop\n"), ("cmd/api/main.go", main), ("cmd/jobs/main.go", main)],
+            &["several programs", "  web: bin/api", "  web: bin/jobs"],
+        ),
+        (
+            &[
+                ("Cargo.toml", "[package]\nname = \"shop\"\nversion = \"1.0.0\"\n"),
+                ("src/bin/api.rs", ""),
+                ("src/bin/jobs.rs", ""),
+            ],
+            &["several programs", "  web: target/release/api", "  web: target/release/jobs"],
+        ),
     ] {
         let (app, repo) = (owner.create("bad").await, Repo::empty());
         files.iter().for_each(|(name, text)| repo.write(name, text));

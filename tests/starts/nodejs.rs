@@ -6,7 +6,11 @@ use crate::tree::{Tree, refused, starts};
 fn manifest(dependencies: &[&str], scripts: &[(&str, &str)]) -> String {
     let dependencies: Vec<String> = dependencies.iter().map(|name| format!("    \"{name}\": \"1\"")).collect();
     let scripts: Vec<String> = scripts.iter().map(|(name, text)| format!("    \"{name}\": \"{text}\"")).collect();
-    format!("{{\n  \"dependencies\": {{\n{}\n  }},\n  \"scripts\": {{\n{}\n  }}\n}}\n", dependencies.join(",\n"), scripts.join(",\n"))
+    format!(
+        "{{\n  \"dependencies\": {{\n{}\n  }},\n  \"scripts\": {{\n{}\n  }}\n}}\n",
+        dependencies.join(",\n"),
+        scripts.join(",\n")
+    )
 }
 
 const BUILD: (&str, &str) = ("build", "x build");
@@ -32,12 +36,28 @@ fn site(manifest: &str, files: &[(&str, &str)], folder: &str, has_pages: bool) {
 #[test]
 fn the_start_script_is_first_and_server_js_is_what_npm_takes_without_one() {
     let start = manifest(&["next"], &[("start", "node -r ./x index.mjs --v=$npm_package_version")]);
-    node(&start, &[("server.js", "")], "npm start: node -r ./x index.mjs --v=$npm_package_version (package.json line 6)");
-    node(&manifest(&["vite"], &[BUILD]), &[("server.js", ""), ("index.html", "")], "npm start: node server.js (server.js is there and package.json has no start script: npm's default)");
+    node(
+        &start,
+        &[("server.js", "")],
+        "npm start: node -r ./x index.mjs --v=$npm_package_version (package.json line 6)",
+    );
+    node(
+        &manifest(&["vite"], &[BUILD]),
+        &[("server.js", ""), ("index.html", "")],
+        "npm start: node server.js (server.js is there and package.json has no start script: npm's default)",
+    );
     let answer = Tree::of(&[("package.json", &start)]).start("nodejs").unwrap();
     assert!(answer.contains("=npm\tstart") && answer.contains("web\t.slipway/nodejs/start\t"), "{answer}");
-    refused("nodejs", &[("package.json", &manifest(&[], &[("start", "bun run server.ts")]))], &["runs bun (package.json line 6)", "npm install bun"]);
-    node(&manifest(&["bun"], &[("start", "bun run server.ts")]), &[], "npm start: bun run server.ts (package.json line 6)");
+    refused(
+        "nodejs",
+        &[("package.json", &manifest(&[], &[("start", "bun run server.ts")]))],
+        &["runs bun (package.json line 6)", "npm install bun"],
+    );
+    node(
+        &manifest(&["bun"], &[("start", "bun run server.ts")]),
+        &[],
+        "npm start: bun run server.ts (package.json line 6)",
+    );
 }
 
 #[test]
@@ -57,8 +77,14 @@ fn a_start_script_for_development_gives_way_to_what_is_built() {
     ] {
         site(&manifest(&[package], &[("start", start), BUILD]), &[("index.html", "")], folder, has_pages);
     }
-    for start in ["vite preview", "node vite", "vite build && node server", "next start", "nest start && x", "serve -s build"] {
-        node(&manifest(&["vite", "next"], &[("start", start), BUILD]), &[("index.html", "")], &format!("npm start: {start} (package.json line 7)"));
+    for start in
+        ["vite preview", "node vite", "vite build && node server", "next start", "nest start && x", "serve -s build"]
+    {
+        node(
+            &manifest(&["vite", "next"], &[("start", start), BUILD]),
+            &[("index.html", "")],
+            &format!("npm start: {start} (package.json line 7)"),
+        );
     }
     node(
         &manifest(&["@nestjs/core"], &[("start", "nest start"), ("start:prod", "node dist/main"), BUILD]),
@@ -78,7 +104,11 @@ fn frameworks_are_started_by_their_production_server() {
             "HOSTNAME=0.0.0.0 node .next/standalone/server.js (Next.js: next in package.json line 3; output in next.config.mjs line 2)",
         ),
         (&["vue", "nuxt"], &[], "HOST=0.0.0.0 node .output/server/index.mjs (Nuxt: nuxt in package.json line 4)"),
-        (&["@remix-run/serve"], &[("vite.config.ts", "")], "remix-serve build/server/index.js (Remix: @remix-run/serve in package.json line 3)"),
+        (
+            &["@remix-run/serve"],
+            &[("vite.config.ts", "")],
+            "remix-serve build/server/index.js (Remix: @remix-run/serve in package.json line 3)",
+        ),
         (&["@remix-run/serve"], &[], "remix-serve build/index.js (Remix: @remix-run/serve in package.json line 3)"),
         (
             &["@react-router/serve"],
@@ -87,7 +117,10 @@ fn frameworks_are_started_by_their_production_server() {
         ),
         (
             &["astro"],
-            &[("astro.config.mjs", "import node from '@astrojs/node';\nexport default {adapter: node({mode: 'standalone'})}")],
+            &[(
+                "astro.config.mjs",
+                "import node from '@astrojs/node';\nexport default {adapter: node({mode: 'standalone'})}",
+            )],
             "HOST=0.0.0.0 node ./dist/server/entry.mjs (Astro: astro in package.json line 3; adapter in astro.config.mjs line 1)",
         ),
         (
@@ -132,26 +165,57 @@ fn sites_are_served_from_the_folder_that_is_built() {
 fn adapters_for_other_platforms_are_refused_with_the_one_to_take() {
     let manifest = |name: &str| manifest(&[name], &[BUILD]);
     let config = ("svelte.config.js", "import adapter from '@sveltejs/adapter-auto';");
-    refused("nodejs", &[("package.json", &manifest("@sveltejs/kit")), config], &["adapter-auto (svelte.config.js line 1)", "npm install -D @sveltejs/adapter-node"]);
+    refused(
+        "nodejs",
+        &[("package.json", &manifest("@sveltejs/kit")), config],
+        &["adapter-auto (svelte.config.js line 1)", "npm install -D @sveltejs/adapter-node"],
+    );
     let config = ("astro.config.mjs", "import vercel from '@astrojs/vercel/serverless';");
-    refused("nodejs", &[("package.json", &manifest("astro")), config], &["built for vercel (astro.config.mjs line 1)", "npx astro add node"]);
+    refused(
+        "nodejs",
+        &[("package.json", &manifest("astro")), config],
+        &["built for vercel (astro.config.mjs line 1)", "npx astro add node"],
+    );
     let config = ("astro.config.mjs", "import node from '@astrojs/node';\nadapter: node({ mode: 'middleware' })");
     refused("nodejs", &[("package.json", &manifest("astro")), config], &["as middleware (astro.config.mjs line 2)"]);
 }
 
 #[test]
 fn plain_programs_and_committed_pages_come_last() {
-    node("{\n\"main\": \"./lib/web.js\"}", &[("lib/web.js", ""), ("index.js", "")], "node lib/web.js (package.json line 2)");
+    node(
+        "{\n\"main\": \"./lib/web.js\"}",
+        &[("lib/web.js", ""), ("index.js", "")],
+        "node lib/web.js (package.json line 2)",
+    );
     node("{\"main\": \"lib\"}", &[("lib/index.js", "")], "node lib (package.json line 1)");
-    node("{\"main\": \"dist/web.js\",\n\"scripts\": {\"build\": \"tsc\"}}", &[], "node dist/web.js (package.json line 1)");
-    node("{\"main\": \"gone.js\"}", &[("index.js", "")], "node index.js (index.js is there, and package.json has no start script)");
+    node(
+        "{\"main\": \"dist/web.js\",\n\"scripts\": {\"build\": \"tsc\"}}",
+        &[],
+        "node dist/web.js (package.json line 1)",
+    );
+    node(
+        "{\"main\": \"gone.js\"}",
+        &[("index.js", "")],
+        "node index.js (index.js is there, and package.json has no start script)",
+    );
     site("{}", &[("public/index.html", ""), ("index.html", "")], "public", true);
     site("{}", &[("index.html", "")], ".", true);
-    refused("nodejs", &[("package.json", &manifest(&["x"], &[])), ("index.html", "")], &["Nothing says what starts this app"]);
-    refused("nodejs", &[("package.json", "{}"), ("bot.js", ""), ("x.config.js", "")], &["Nothing says what starts this app", "  web: node bot.js"]);
     refused(
         "nodejs",
-        &[("package.json", "{\"workspaces\": [\"packages/*\"]}"), ("packages/api/package.json", "{\"name\": \"@shop/api\", \"scripts\": {\"start\": \"node .\"}}")],
+        &[("package.json", &manifest(&["x"], &[])), ("index.html", "")],
+        &["Nothing says what starts this app"],
+    );
+    refused(
+        "nodejs",
+        &[("package.json", "{}"), ("bot.js", ""), ("x.config.js", "")],
+        &["Nothing says what starts this app", "  web: node bot.js"],
+    );
+    refused(
+        "nodejs",
+        &[
+            ("package.json", "{\"workspaces\": [\"packages/*\"]}"),
+            ("packages/api/package.json", "{\"name\": \"@shop/api\", \"scripts\": {\"start\": \"node .\"}}"),
+        ],
         &["  web: npm start --workspace=@shop/api"],
     );
     // What an installation writes, or what is no package.json at all, is not for this to say.

@@ -19,7 +19,8 @@ fn run(manager: &str, script: &str, files: &[(&str, &str)], env: &[(&str, &str)]
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let program = String::from_utf8(made.stdout).expect("it is UTF-8");
     let program = program.replace("cd /app", &format!("cd {}", tree.path().display()));
-    let output = Command::new("bash").args(["-c", &program]).envs(env.iter().copied()).output().expect("bash is installed");
+    let output =
+        Command::new("bash").args(["-c", &program]).envs(env.iter().copied()).output().expect("bash is installed");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("it is UTF-8")
 }
@@ -27,7 +28,10 @@ fn run(manager: &str, script: &str, files: &[(&str, &str)], env: &[(&str, &str)]
 /// The environment of a start script that prints it.
 fn environment(manager: &str, files: &[(&str, &str)], env: &[(&str, &str)]) -> BTreeMap<String, String> {
     let text = run(manager, "start", files, env);
-    text.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 #[test]
@@ -55,24 +59,35 @@ fn scripts_see_what_npm_sets() {
     ] {
         assert_eq!(seen.get(name).map(String::as_str), Some(value), "{name}");
     }
-    assert!(seen["npm_config_user_agent"].starts_with("npm/1.22.1 node/v20.1.0 linux "), "{}", seen["npm_config_user_agent"]);
+    assert!(
+        seen["npm_config_user_agent"].starts_with("npm/1.22.1 node/v20.1.0 linux "),
+        "{}",
+        seen["npm_config_user_agent"]
+    );
     assert!(seen["npm_node_execpath"].ends_with("/node"));
     assert!(!seen.contains_key("npm_package_description") && !seen.values().any(|value| value.contains("secret")));
     let seen = environment("yarn", &files, &[]);
     assert_eq!((seen["npm_package_description"].as_str(), seen["npm_package_scripts_start"].as_str()), ("it's", "env"));
     assert!(seen["npm_config_user_agent"].starts_with("yarn/1.22.1 npm/? node/v20.1.0 "));
     let seen = environment("pnpm", &files, &[]);
-    assert!(seen["npm_config_user_agent"].starts_with("pnpm/1.22.1 npm/? ") && seen["npm_execpath"].ends_with("pnpm.cjs"));
+    assert!(
+        seen["npm_config_user_agent"].starts_with("pnpm/1.22.1 npm/? ") && seen["npm_execpath"].ends_with("pnpm.cjs")
+    );
 }
 
 #[test]
 fn what_comes_before_and_after_runs_in_its_turn() {
     let echo = "echo $npm_lifecycle_event 'a' \\\"$npm_package_version\\\"";
     let package = |before: &str| {
-        format!(r#"{{"version": "1.0.0", "scripts": {{"prestart": "{before}", "start": "{echo}; true || false", "poststart": "{echo}", "start:prod": "{echo}"}}}}"#)
+        format!(
+            r#"{{"version": "1.0.0", "scripts": {{"prestart": "{before}", "start": "{echo}; true || false", "poststart": "{echo}", "start:prod": "{echo}"}}}}"#
+        )
     };
     let all = package(echo);
-    assert_eq!(run("npm", "start", &[("package.json", &all)], &[]), "prestart a 1.0.0\nstart a 1.0.0\npoststart a 1.0.0\n");
+    assert_eq!(
+        run("npm", "start", &[("package.json", &all)], &[]),
+        "prestart a 1.0.0\nstart a 1.0.0\npoststart a 1.0.0\n"
+    );
     assert_eq!(run("npm", "start:prod", &[("package.json", &all)], &[]), "start:prod a 1.0.0\n");
     let server = [("package.json", "{}"), ("server.js", "console.log(process.env.npm_lifecycle_script)")];
     assert_eq!(run("npm", "start", &server, &[]), "node server.js\n");

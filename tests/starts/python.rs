@@ -50,7 +50,13 @@ fn django_is_served_by_what_its_settings_name() {
         "gunicorn mysite.wsgi (Django: WSGI_APPLICATION in mysite/settings.py line 3)",
     );
     python(
-        &[manage, ("requirements.txt", "django\nuvicorn\n"), ("mysite/settings.py", ""), ("mysite/wsgi.py", ""), ("mysite/asgi.py", "application = 1\n")],
+        &[
+            manage,
+            ("requirements.txt", "django\nuvicorn\n"),
+            ("mysite/settings.py", ""),
+            ("mysite/wsgi.py", ""),
+            ("mysite/asgi.py", "application = 1\n"),
+        ],
         "uvicorn mysite.asgi:application --host 0.0.0.0 --port $PORT (Django: mysite/asgi.py line 1)",
     );
     python(
@@ -61,8 +67,11 @@ fn django_is_served_by_what_its_settings_name() {
 
 #[test]
 fn django_without_a_server_is_refused_with_what_to_add() {
-    let tree = |file: &'static str, text: &'static str| [("manage.py", MANAGE), ("mysite/settings.py", SETTINGS), (file, text)];
-    let parts = ["Django", "WSGI_APPLICATION in mysite/settings.py line 3", "Add this line to requirements.txt: gunicorn"];
+    let tree = |file: &'static str, text: &'static str| {
+        [("manage.py", MANAGE), ("mysite/settings.py", SETTINGS), (file, text)]
+    };
+    let parts =
+        ["Django", "WSGI_APPLICATION in mysite/settings.py line 3", "Add this line to requirements.txt: gunicorn"];
     refused("python", &tree("requirements.txt", "django\n"), &parts);
     refused("python", &tree("requirements.txt", "django\ngunicorn; sys_platform == 'win32'\n"), &parts);
     refused("python", &tree("uv.lock", "version = 1\n"), &["Type uv add gunicorn"]);
@@ -70,7 +79,11 @@ fn django_without_a_server_is_refused_with_what_to_add() {
     refused("python", &tree("Pipfile.lock", "{}"), &["Type pipenv install gunicorn"]);
     refused("python", &tree("pyproject.toml", "[project]\ndependencies = []\n"), &["Add \"gunicorn\" to dependencies"]);
     refused("python", &tree("setup.py", ""), &["Add \"gunicorn\" to install_requires"]);
-    refused("python", &[("manage.py", MANAGE), ("requirements.txt", "django\n")], &["neither its settings", "web: gunicorn NAME.wsgi"]);
+    refused(
+        "python",
+        &[("manage.py", MANAGE), ("requirements.txt", "django\n")],
+        &["neither its settings", "web: gunicorn NAME.wsgi"],
+    );
 }
 
 #[test]
@@ -121,7 +134,10 @@ fn app_objects_are_found_in_the_usual_places() {
         &format!("{} (FastAPI: api in src/main.py line 3)", uvicorn("src.main:api")),
     );
     python(&[servers, ("shop/__init__.py", FLASK)], "gunicorn shop:app (Flask: app in shop/__init__.py line 3)");
-    python(&[servers, ("src/shop/__init__.py", FLASK)], "gunicorn --chdir src shop:app (Flask: app in src/shop/__init__.py line 3)");
+    python(
+        &[servers, ("src/shop/__init__.py", FLASK)],
+        "gunicorn --chdir src shop:app (Flask: app in src/shop/__init__.py line 3)",
+    );
     python(
         &[servers, ("app/__init__.py", ""), ("app/main.py", FASTAPI), ("tests/app.py", FASTAPI)],
         &format!("{} (FastAPI: app in app/main.py line 2)", uvicorn("app.main:app")),
@@ -142,9 +158,16 @@ fn app_objects_are_found_in_the_usual_places() {
 fn app_objects_are_followed_through_imports_factories_and_names() {
     let servers = ("requirements.txt", BOTH_SERVERS);
     python(&[servers, ("app.py", FACTORY)], "gunicorn 'app:create_app()' (Flask: create_app() in app.py line 3)");
-    python(&[servers, ("flaskr/__init__.py", FACTORY)], "gunicorn 'flaskr:create_app()' (Flask: create_app() in flaskr/__init__.py line 3)");
     python(
-        &[servers, ("flaskr/__init__.py", FACTORY), ("wsgi.py", "from flaskr import create_app\n\napp = create_app()\n")],
+        &[servers, ("flaskr/__init__.py", FACTORY)],
+        "gunicorn 'flaskr:create_app()' (Flask: create_app() in flaskr/__init__.py line 3)",
+    );
+    python(
+        &[
+            servers,
+            ("flaskr/__init__.py", FACTORY),
+            ("wsgi.py", "from flaskr import create_app\n\napp = create_app()\n"),
+        ],
         "gunicorn wsgi:app (Flask: app in wsgi.py line 3)",
     );
     python(
@@ -163,8 +186,12 @@ fn app_objects_are_followed_through_imports_factories_and_names() {
         &[servers, ("hello.py", FLASK), ("other.py", FLASK), (".flaskenv", "# x\nFLASK_APP=other\n")],
         "gunicorn other:app (Flask: app in other.py line 3; .flaskenv line 2)",
     );
-    python(&[servers, ("hello.py", FLASK), ("other.py", FLASK), ("env/FLASK_APP", "hello.py")], "gunicorn hello:app (Flask: app in hello.py line 3; config var FLASK_APP)");
-    let class = "import flask\nclass Shop(flask.Flask):\n    pass\ntry:\n    site: Shop = Shop(__name__)\nfinally:\n    pass\n";
+    python(
+        &[servers, ("hello.py", FLASK), ("other.py", FLASK), ("env/FLASK_APP", "hello.py")],
+        "gunicorn hello:app (Flask: app in hello.py line 3; config var FLASK_APP)",
+    );
+    let class =
+        "import flask\nclass Shop(flask.Flask):\n    pass\ntry:\n    site: Shop = Shop(__name__)\nfinally:\n    pass\n";
     python(&[servers, ("app.py", class)], "gunicorn app:site (Flask: site in app.py line 5)");
     // What this Python cannot parse, the app's own may.
     let newer = "from flask import Flask\ntype Names = list[str]\nprint(f'{'x'}')\napp = Flask(__name__)\n";
@@ -184,17 +211,31 @@ fn several_apps_are_refused_with_the_lines_to_choose_from() {
         &[servers, ("one/__init__.py", FLASK), ("two/__init__.py", FLASK)],
         &["several web apps", "  web: gunicorn one:app", "  web: gunicorn two:app"],
     );
-    refused("python", &[servers, ("one.py", FLASK), ("two.py", FASTAPI)], &["  web: gunicorn one:app", "  web: uvicorn two:app"]);
-    python(&[servers, ("api/main.py", FASTAPI), ("jobs/main.py", FASTAPI)], "uvicorn --app-dir api main:app --host 0.0.0.0 --port $PORT (FastAPI: app in api/main.py line 2)");
+    refused(
+        "python",
+        &[servers, ("one.py", FLASK), ("two.py", FASTAPI)],
+        &["  web: gunicorn one:app", "  web: uvicorn two:app"],
+    );
+    python(
+        &[servers, ("api/main.py", FASTAPI), ("jobs/main.py", FASTAPI)],
+        "uvicorn --app-dir api main:app --host 0.0.0.0 --port $PORT (FastAPI: app in api/main.py line 2)",
+    );
 }
 
 #[test]
 fn an_app_that_listens_by_itself_is_run_where_no_server_is_asked_for() {
     let itself = "import os\nfrom flask import Flask\napp = Flask(__name__)\nif __name__ == '__main__':\n    app.run('0.0.0.0', int(os.environ['PORT']))\n";
     let flask = ("requirements.txt", "flask\n");
-    python(&[flask, ("app.py", itself)], "python app.py (Flask: app in app.py line 3; it listens on PORT by itself, line 5)");
+    python(
+        &[flask, ("app.py", itself)],
+        "python app.py (Flask: app in app.py line 3; it listens on PORT by itself, line 5)",
+    );
     refused("python", &[flask, ("app.py", FLASK)], &["Add this line to requirements.txt: gunicorn"]);
-    refused("python", &[("requirements.txt", "fastapi\ngunicorn\n"), ("app.py", FASTAPI)], &["FastAPI", "requirements.txt: uvicorn"]);
+    refused(
+        "python",
+        &[("requirements.txt", "fastapi\ngunicorn\n"), ("app.py", FASTAPI)],
+        &["FastAPI", "requirements.txt: uvicorn"],
+    );
     python(
         &[("requirements.txt", "fastapi[standard]\n"), ("main.py", FASTAPI)],
         "uvicorn main:app --host 0.0.0.0 --port $PORT (FastAPI: app in main.py line 2)",
@@ -211,11 +252,17 @@ fn streamlit_and_gradio_are_told_by_their_import() {
     for file in ["streamlit_app.py", "app.py", "src/main.py", "board.py"] {
         python(
             &[streamlit, (file, "import os\nimport streamlit as st\n")],
-            &format!("streamlit run {file} --server.port=$PORT --server.address=0.0.0.0 --server.headless=true (Streamlit: import in {file} line 2)"),
+            &format!(
+                "streamlit run {file} --server.port=$PORT --server.address=0.0.0.0 --server.headless=true (Streamlit: import in {file} line 2)"
+            ),
         );
     }
     let import = "import streamlit\n";
-    refused("python", &[streamlit, ("a.py", import), ("b.py", import)], &["web: streamlit run a.py", "web: streamlit run b.py"]);
+    refused(
+        "python",
+        &[streamlit, ("a.py", import), ("b.py", import)],
+        &["web: streamlit run a.py", "web: streamlit run b.py"],
+    );
     python(
         &[("requirements.txt", "gradio\n"), ("app.py", "import gradio as gr\n")],
         "GRADIO_SERVER_NAME=0.0.0.0 GRADIO_SERVER_PORT=$PORT python app.py (Gradio: import in app.py line 1)",
@@ -225,10 +272,20 @@ fn streamlit_and_gradio_are_told_by_their_import() {
 #[test]
 fn plain_programs_are_run_and_other_trees_refused() {
     let none = ("requirements.txt", "");
-    python(&[none, ("main.py", "print(1)\n\nif __name__ == '__main__':\n    pass\n")], "python main.py (main.py line 3)");
+    python(
+        &[none, ("main.py", "print(1)\n\nif __name__ == '__main__':\n    pass\n")],
+        "python main.py (main.py line 3)",
+    );
     python(&[none, ("app.py", "print(1)\n")], "python app.py (app.py is there, and no framework that is known)");
-    python(&[none, ("src/main.py", "print(1)\n")], "python src/main.py (src/main.py is there, and no framework that is known)");
-    refused("python", &[none, ("tool.py", "print(1)\n")], &["Nothing says what starts this app", "  web: python tool.py"]);
+    python(
+        &[none, ("src/main.py", "print(1)\n")],
+        "python src/main.py (src/main.py is there, and no framework that is known)",
+    );
+    refused(
+        "python",
+        &[none, ("tool.py", "print(1)\n")],
+        &["Nothing says what starts this app", "  web: python tool.py"],
+    );
     refused("python", &[("requirements.txt", "flask\n")], &["  web: gunicorn MODULE:app"]);
     refused("python", &[none, ("bin/post_compile", "#!/bin/sh\n")], &["Nothing says what starts this app"]);
     // A hook may write a Procfile.

@@ -16,16 +16,25 @@ fn ruby(gems: &[&str], files: &[(&str, &str)], expected: &str) {
     starts("ruby", &files, expected);
 }
 
-const RAILS: (&str, &str) = ("config/application.rb", "module Shop\n  class Application < Rails::Application\n  end\nend\n");
+const RAILS: (&str, &str) =
+    ("config/application.rb", "module Shop\n  class Application < Rails::Application\n  end\nend\n");
 const RACK: (&str, &str) = ("config.ru", "require './app'\n\nrun App\n");
 
 #[test]
 fn rails_is_started_by_its_own_server() {
     let reason = "(Rails: config/application.rb line 2)";
     ruby(&["railties", "puma"], &[RAILS, RACK], &format!("bundle exec rails server -b 0.0.0.0 -p $PORT {reason}"));
-    ruby(&["railties", "puma"], &[RAILS, ("+bin/rails", "")], &format!("bin/rails server -b 0.0.0.0 -p $PORT {reason}"));
+    ruby(
+        &["railties", "puma"],
+        &[RAILS, ("+bin/rails", "")],
+        &format!("bin/rails server -b 0.0.0.0 -p $PORT {reason}"),
+    );
     let lock = lock(&["railties"]);
-    refused("ruby", &[RAILS, ("Gemfile.lock", &lock)], &["Rails app (config/application.rb line 2)", "Type bundle add puma"]);
+    refused(
+        "ruby",
+        &[RAILS, ("Gemfile.lock", &lock)],
+        &["Rails app (config/application.rb line 2)", "Type bundle add puma"],
+    );
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl Tree {
     pub fn start(&self, buildpack: &str) -> Result<String, String> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let output = Command::new("python3")
-            .env("PYTHONPATH", root.join("src/build/stack"))
+            .env("PYTHONPATH", root.join("buildpacks/lib"))
             .arg("-B")
             .arg(root.join("buildpacks").join(buildpack).join("lib/start"))
             .args([self.path().to_path_buf(), self.path().join("env")])

@@ -32,7 +32,7 @@ RUN printf 'Package: golang-*\nPin: release n=bookworm-backports\nPin-Priority: 
 RUN install -d -o 2000 -g 2000 /cache /env /buildpacks
 
 COPY --chown=0:0 slug-builder /usr/local/bin/slug-builder
-COPY --chown=0:0 pack.sh starts.py merge-releases /usr/local/lib/slug-builder/
+COPY --chown=0:0 pack.sh merge-releases /usr/local/lib/slug-builder/
 RUN chmod 0755 /usr/local/bin/slug-builder /usr/local/lib/slug-builder/merge-releases
 
 USER 2000:2000

@@ -102,34 +102,6 @@ write_profile() {
 # default_process TYPE COMMAND: for print_release, beside which it is written in the buildpack's own copy.
 default_process() { printf '  %s: %s\n' "$1" "$(python3 -c 'import json, sys; print(json.dumps(sys.argv[1]))' "$2")" >>"$pack_dir/processes"; }
 
-# choose_start BUILD_DIR ENV_DIR: asks the buildpack's lib/start, before anything is installed, what starts the app. Its process
-# types become the default ones, and which line of which file decided is said. A tree of which nothing can be started is
-# refused, unless something else says what runs: a Procfile, or the buildpack that comes after this one. What bin/compile
-# has to know besides is in start_notes.
-declare -A start_notes=()
-choose_start() {
-  local answer status=0 is_said='' type command reason shown lines
-  [ ! -f "$1/Procfile" ] && [ -z "${SLUG_BUILDPACKS_LEFT:-}" ] || is_said=yes
-  answer=$(PYTHONPATH=/usr/local/lib/slug-builder /usr/bin/python3 -B "$pack_dir/lib/start" "$1" "$2" 2>&1) || status=$?
-  if [ "$status" -ne 0 ]; then
-    [ -z "$is_said" ] || return 0
-    mapfile -t lines <<<"$answer"
-    [ "$status" -ne 3 ] || fail "${lines[@]}"
-    warn 'What starts the app cannot be told from its files:' "${lines[-1]}"
-    return 0
-  fi
-  while IFS=$'\t' read -r type command reason shown; do
-    case $type in
-      '') ;;
-      =*) start_notes[${type#=}]=$command ;;
-      *)
-        default_process "$type" "$command"
-        [ "$type" != web ] || [ -n "$is_said" ] || detail "Start command: ${shown:-$command} ($reason)"
-        ;;
-    esac
-  done <<<"$answer"
-}
-
 # What bin/release prints: the process types that bin/compile found.
 print_release() {
   printf -- '---\nconfig_vars: {}\n'

@@ -6,7 +6,7 @@
     =NAME <tab> VALUE                               for what bin/compile has to know besides
 
 and ends with status 0. With status 3 it prints why nothing can be started and the line to write into a Procfile.
-`choose_start` of pack.sh reads all of it.
+`choose_start` of start.sh reads all of it.
 """
 
 import json
