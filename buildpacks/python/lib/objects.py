@@ -32,6 +32,8 @@ CLASSES = {
     "starlette.applications.Starlette": ("Starlette", "asgi"),
 }
 FACTORIES = ("create_app", "make_app", "create_application", "build_app", "get_app")
+# How many files are read; one that is beyond defines nothing.
+MODULES_MAX = 1000
 NAMES = ("app", "application", "api", "server")
 # For sources that this Python cannot parse, which the app's own may.
 PLAIN = re.compile(r"^(\w+)\s*(?::[^=\n]+)?=\s*(?:\w+\.)*(APIFlask|Flask|FastAPI|Quart|Starlette|Bottle|Litestar|Sanic)\(", re.MULTILINE)
@@ -61,7 +63,12 @@ class Modules:
         if file not in self.read:
             # Known as empty while it is being read: modules may import each other.
             self.read[file] = Module()
-            self.read[file] = Module.of(self, file) if self.tree.has(file) else Module()
+            if len(self.read) <= MODULES_MAX:
+                try:
+                    self.read[file] = Module.of(self, file)
+                except RecursionError:
+                    # A chain of imports longer than anybody's.
+                    pass
         return self.read[file]
 
     def file_of(self, importer, level, name):
