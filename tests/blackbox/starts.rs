@@ -140,3 +140,16 @@ async fn what_cannot_be_started_is_refused_before_anything_is_installed() {
         assert!(!push.has("-----> Choosing") && !push.has("-----> Installing"), "{}", push.output());
     }
 }
+
+#[tokio::test]
+async fn only_the_last_of_several_buildpacks_says_what_starts_the_app() {
+    let server = Slipway::start().await;
+    let owner = server.owner().await;
+    let repo = Repo::of("flask-app");
+    repo.write("package.json", "{\"private\": true}");
+    repo.write(".buildpacks", "heroku/nodejs\nheroku/python\n");
+    repo.commit("Have assets");
+    let push = owner.create("both").await.push(&repo).await.succeeded();
+    let commands = push.lines.iter().filter(|(_, line)| line.contains("Start command: ")).count();
+    assert!(commands == 1 && push.has("Start command: gunicorn app:app"), "{}", push.output());
+}

@@ -2,6 +2,7 @@
 //! trees. No engine and no stack: they read sources with Python's own library only.
 
 mod compiled;
+mod detect;
 mod nodejs;
 mod npm_start;
 mod php;

@@ -67,6 +67,7 @@ fn a_start_script_for_development_gives_way_to_what_is_built() {
         ("react-scripts", "PORT=3001 npx react-scripts start", "build", false),
         ("vite", "vite", "dist", false),
         ("vite", "vite --port 3000", "dist", false),
+        ("vite", "vite preview", "dist", false),
         ("@angular/core", "ng serve", "?", false),
         ("@vue/cli-service", "vue-cli-service serve --open", "dist", false),
         ("gatsby", "gatsby develop", "public", true),
@@ -77,9 +78,14 @@ fn a_start_script_for_development_gives_way_to_what_is_built() {
     ] {
         site(&manifest(&[package], &[("start", start), BUILD]), &[("index.html", "")], folder, has_pages);
     }
-    for start in
-        ["vite preview", "node vite", "vite build && node server", "next start", "nest start && x", "serve -s build"]
-    {
+    for start in [
+        "vite preview --host --port $PORT",
+        "node vite",
+        "vite build && node server",
+        "next start",
+        "nest start && x",
+        "serve -s build",
+    ] {
         node(
             &manifest(&["vite", "next"], &[("start", start), BUILD]),
             &[("index.html", "")],

@@ -193,6 +193,11 @@ fn app_objects_are_followed_through_imports_factories_and_names() {
     let class =
         "import flask\nclass Shop(flask.Flask):\n    pass\ntry:\n    site: Shop = Shop(__name__)\nfinally:\n    pass\n";
     python(&[servers, ("app.py", class)], "gunicorn app:site (Flask: site in app.py line 5)");
+    let tuple = "from fasthtml.common import *\napp, rt = fast_app()\n";
+    python(
+        &[servers, ("main.py", tuple)],
+        "uvicorn main:app --host 0.0.0.0 --port $PORT (FastHTML: app in main.py line 2)",
+    );
     // What this Python cannot parse, the app's own may.
     let newer = "from flask import Flask\ntype Names = list[str]\nprint(f'{'x'}')\napp = Flask(__name__)\n";
     python(&[servers, ("app.py", newer)], "gunicorn app:app (Flask: app in app.py line 4)");

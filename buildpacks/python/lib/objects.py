@@ -20,6 +20,7 @@ CLASSES = {
     "fastapi.applications.FastAPI": ("FastAPI", "asgi"),
     "fasthtml.FastHTML": ("FastHTML", "asgi"),
     "fasthtml.common.FastHTML": ("FastHTML", "asgi"),
+    "fasthtml.common.fast_app": ("FastHTML", "asgi"),
     "flask.Flask": ("Flask", "wsgi"),
     "flask.app.Flask": ("Flask", "wsgi"),
     "flask_openapi3.OpenAPI": ("Flask", "wsgi"),
