@@ -10,7 +10,6 @@ use tokio::io::AsyncWriteExt;
 
 use super::builder::{BuildRequest, Built, cache_volume, container_name, network_name};
 use super::buildpack_list::Buildpacks;
-use super::buildpacks::ORDER;
 use super::ca;
 use super::foreign_buildpacks::ForeignBuildpack;
 use super::output::{Phase, size, trouble};
@@ -18,7 +17,7 @@ use super::scratch::Scratch;
 use super::slug::{Packed, SLUG_MTIME, pack};
 use super::slugignore::{SLUGIGNORE, Slugignore};
 use super::tree::{SLUG_UID, Tree};
-use super::{BuildError, Builder, STACK_NAME, buildpacks, processes};
+use super::{BuildError, Builder, STACK_NAME, buildpacks, processes, undetected};
 use crate::engine::{
     ByteStream, ContainerSpec, Engine, ExitStatus, LineSink, byte_stream, label, labels, small_archive,
 };
@@ -56,7 +55,7 @@ impl Builder {
         self.stack_image_id(self.settings.stack.run_image()).await?;
         let container = self.builder_container(request, build_image, buildpacks).await?;
         self.fill(&container, request, foreign).await?;
-        let app_type = self.compile(&container, on_line).await?;
+        let app_type = self.compile(&container, request, on_line).await?;
         let tree = Arc::new(self.fetch(&container, rules).await?);
         drop(container);
 
@@ -153,7 +152,12 @@ impl Builder {
     }
 
     /// Runs the builder; yields what kind of app it found.
-    async fn compile(&self, container: &Scratch, on_line: LineSink<'_>) -> Result<String, BuildError> {
+    async fn compile(
+        &self,
+        container: &Scratch,
+        request: &BuildRequest,
+        on_line: LineSink<'_>,
+    ) -> Result<String, BuildError> {
         let app_type = Mutex::new(String::new());
         let watched = |line: &str| {
             if let Some(found) = line.strip_prefix("-----> ").and_then(|rest| rest.strip_suffix(" app detected")) {
@@ -165,11 +169,11 @@ impl Builder {
         let status = follow(&*self.engine, container.id(), &watched).await?;
         match status.code {
             0 => Ok(app_type.into_inner().unwrap_or_default()),
-            NOT_DETECTED => Err(BuildError::Refused(format!(
-                "No buildpack matches; there are {}. Add what one of them looks for (requirements.txt, package.json, go.mod, \
-                 index.html, a Procfile ...) or a Dockerfile, then commit and push again.",
-                ORDER.join(", ")
-            ))),
+            NOT_DETECTED => {
+                let source = Arc::clone(&request.source);
+                let paths = self.blocking("reading the repository", move || Ok(source.paths()?)).await?;
+                Err(BuildError::Refused(undetected::refusal(&paths)))
+            }
             code if status.out_of_memory || code == 137 => {
                 Err(BuildError::OutOfMemory { limit_bytes: self.settings.memory_bytes })
             }

@@ -37,6 +37,7 @@ mod stack;
 mod tests;
 mod tree;
 mod text;
+mod undetected;
 
 pub use app_json::{AppJson, EnvVar, InvalidAppJson, Scripts};
 pub use build_logs::{BuildLogWriter, BuildLogs};

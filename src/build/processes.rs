@@ -42,7 +42,8 @@ pub(super) fn discover(
     let defaults = release.map(defaults).transpose()?.unwrap_or_default();
     if defaults.is_empty() {
         return Err(BuildError::Refused(
-            "There is nothing to run: add a Procfile with a line such as 'web: python app.py', then commit and push again."
+            "There is nothing to run, and the buildpack names nothing: add a Procfile with a line such as 'web: python app.py', then \
+             commit and push again."
                 .into(),
         ));
     }

@@ -414,7 +414,7 @@ async fn what_cannot_be_built_is_refused_with_what_to_do() {
     let world = World::new(|settings| settings.slug_bytes = 4096).await;
     let error = world.build(&world.commit(&[("README", "")])).await.unwrap_err();
     assert!(matches!(&error, BuildError::Refused(text) if text.contains("requirements.txt")), "{error:?}");
-    let error = world.build(&world.commit(&[("requirements.txt", "")])).await.unwrap_err();
+    let error = world.build(&world.commit(&[("requirements.txt", ""), ("main.py", "")])).await.unwrap_err();
     assert!(matches!(&error, BuildError::SlugTooLarge { limit_bytes: 4096 }), "{error:?}");
     for files in [[("Procfile", "nonsense"), ("Dockerfile", "FROM scratch")], [("Procfile", "nonsense"), ("x", "")]] {
         let error = world.build(&world.commit(&files)).await.unwrap_err();

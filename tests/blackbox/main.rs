@@ -37,6 +37,7 @@ mod restart;
 mod router;
 mod routing;
 mod run;
+mod starts;
 mod strategies;
 mod supervision;
 mod support;

@@ -72,8 +72,6 @@ const answers = {
   has_dependencies: count || manifest.workspaces || has('pnpm-workspace.yaml') ? 'yes' : '',
   has_dev_dependencies: Object.keys(manifest.devDependencies || {}).length || manifest.workspaces || has('pnpm-workspace.yaml') ? 'yes' : '',
   only_dev: !manifest.workspaces && !has('pnpm-workspace.yaml') && [0, 2].every((index) => !Object.keys(sections[index]).length) ? 'yes' : '',
-  start: text(scripts.start),
-  prestart: text(scripts.prestart),
   build_script: scripts['heroku-postbuild'] ? 'heroku-postbuild' : scripts.build ? 'build' : '',
   has_prebuild: scripts['heroku-prebuild'] ? 'yes' : '',
   has_cleanup: scripts['heroku-cleanup'] ? 'yes' : '',
