@@ -1,7 +1,7 @@
 //! `app.json`: what an app asks of the platform that runs it.
 //!
 //! The format is Heroku's (<https://devcenter.heroku.com/articles/app-json-schema>), with Dokku's scripts
-//! (<https://dokku.com/docs/advanced-usage/deployment-tasks/>) and health checks. Members that ask for nothing that Slipway has (`addons`,
+//! (<https://dokku.com/docs/advanced-usage/deployment-tasks/>), health checks and scheduled commands. Members that ask for nothing that Slipway has (`addons`,
 //! `stack`, `image`, ...) are passed over, as other platforms do.
 
 use std::collections::BTreeMap;
@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::healthchecks;
-use crate::model::{Check, ProcessType};
+use super::{cron, healthchecks};
+use crate::model::{Check, CronTask, ProcessType};
 
 /// What an app asks for. The default asks for nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct AppJson {
     pub healthchecks: BTreeMap<ProcessType, Vec<Check>>,
     /// Buildpacks in their order: names, or URLs.
     pub buildpacks: Vec<String>,
+    /// Commands that are run by a schedule.
+    pub cron: Vec<CronTask>,
 }
 
 /// A config var that an app needs.
@@ -71,6 +73,8 @@ struct File {
     healthchecks: BTreeMap<String, Value>,
     #[serde(default)]
     buildpacks: Vec<Buildpack>,
+    #[serde(default)]
+    cron: Value,
 }
 
 #[derive(Default, Deserialize)]
@@ -127,6 +131,7 @@ impl AppJson {
                 postdeploy: command(dokku.postdeploy),
             },
             healthchecks: healthchecks::parse(&file.healthchecks)?,
+            cron: cron::parse(&file.cron)?,
             buildpacks: file
                 .buildpacks
                 .into_iter()

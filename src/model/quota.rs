@@ -35,11 +35,13 @@ pub enum QuotaKind {
     Git,
     /// Published ports of the host.
     Ports,
+    /// Runs of scheduled commands of its apps that go on at once; the others wait for their turn.
+    CronRuns,
 }
 
 impl QuotaKind {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Apps,
         Self::Instances,
         Self::Memory,
@@ -53,6 +55,7 @@ impl QuotaKind {
         Self::WaitingBuilds,
         Self::Git,
         Self::Ports,
+        Self::CronRuns,
     ];
 
     /// As the end of "50 of 50 ...".
@@ -68,6 +71,7 @@ impl QuotaKind {
             Self::WaitingBuilds => "waiting builds",
             Self::Git => "git processes at once",
             Self::Ports => "published ports",
+            Self::CronRuns => "scheduled commands at once",
             Self::Apps | Self::Domains | Self::Certificates => self.as_str(),
         }
     }
@@ -98,6 +102,7 @@ words!(
     WaitingBuilds = "waiting-builds",
     Git = "git",
     Ports = "ports",
+    CronRuns = "cron-runs",
 );
 
 /// A limit for some kinds or for all.
@@ -149,7 +154,7 @@ pub struct Quotas(QuotaLimits);
 impl Quotas {
     /// What holds for kinds that the operator does not name.
     pub const DEFAULT: &'static str = "apps=50 instances=200 memory=64GiB config=1MiB keys=50 domains=100 \
-        certificates=100 collaborators=200 repositories=10GiB builds=2 waiting-builds=20 git=16 ports=100";
+        certificates=100 collaborators=200 repositories=10GiB builds=2 waiting-builds=20 git=16 ports=100 cron-runs=10";
 
     /// The limit of a kind.
     pub fn get(&self, kind: QuotaKind) -> Quota {

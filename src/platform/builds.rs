@@ -111,8 +111,15 @@ impl Platform {
         let image = self.fetch_built(handle, &built, &engine_image, out).await?;
         let port = if let [port] = image.ports[..] { Some(port) } else { None };
         let health = BuildHealth { image: image.health.clone(), ..BuildHealth::default() };
-        let result =
-            BuildResult { engine_image, fingerprint: None, slug: None, procfile: built.procfile, port, health };
+        let result = BuildResult {
+            engine_image,
+            fingerprint: None,
+            slug: None,
+            procfile: built.procfile,
+            port,
+            health,
+            cron: Vec::new(),
+        };
         builds::succeed(store.pool(), id, &result).await?;
         self.record_image(id, image, None).await?;
         let build = self.build_of(handle, id).await?;

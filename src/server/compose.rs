@@ -18,8 +18,8 @@ use crate::logs::{Collector, DrainSettings, LogDrains, LogLimits, LogStore};
 use crate::net::Blocks;
 use crate::outbound::Outbound;
 use crate::platform::{
-    AcmeSettings, AutomaticCertificates, Callers, CleanupDue, OwnedOperations, Parts, Platform, PlatformSettings,
-    RoutedSettings, RunningBuilds, ServedCertificates, Throttle,
+    AcmeSettings, AutomaticCertificates, Callers, CleanupDue, CronRuns, OwnedOperations, Parts, Platform,
+    PlatformSettings, RoutedSettings, RunningBuilds, ServedCertificates, Throttle,
 };
 use crate::rollout::{RolloutSettings, Rollouts};
 use crate::route::{Certificates, RouterConfig, Table};
@@ -155,6 +155,7 @@ pub(super) async fn compose(
         running_builds: RunningBuilds::default(),
         throttle: Throttle::default(),
         cleanup_due: CleanupDue::default(),
+        cron: CronRuns::default(),
     }))
 }
 

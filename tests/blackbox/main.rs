@@ -15,6 +15,7 @@ mod clients;
 mod config_and_scale;
 mod contract;
 mod crash;
+mod cron;
 mod domains;
 mod failures;
 mod fault_matrix;
