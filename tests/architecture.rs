@@ -48,6 +48,7 @@ const KEPT_CRATES: &[(&str, &[&str])] = &[
     ("x509_parser", &["platform"]),
     ("prometheus", &["telemetry"]),
     ("instant_acme", &["platform"]),
+    ("jiff", &["model"]),
 ];
 
 /// Calls that have one place, or none, and what to do instead.

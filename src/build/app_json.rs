@@ -1,7 +1,7 @@
 //! `app.json`: what an app asks of the platform that runs it.
 //!
 //! The format is Heroku's (<https://devcenter.heroku.com/articles/app-json-schema>), with Dokku's scripts
-//! (<https://dokku.com/docs/advanced-usage/deployment-tasks/>) and health checks. Members that ask for nothing that Slipway has (`addons`,
+//! (<https://dokku.com/docs/advanced-usage/deployment-tasks/>), health checks and scheduled commands. Members that ask for nothing that Slipway has (`addons`,
 //! `stack`, `image`, ...) are passed over, as other platforms do; so is what is `null`, and, with a warning, what is of
 //! another kind than ours: programs that have nothing to do with deploys call a file by this name, too.
 
@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use self::members::{Members, command, kind};
-use super::healthchecks;
 use super::text::text_of;
-use crate::model::{Check, ProcessType};
+use super::{cron, healthchecks};
+use crate::model::{Check, CronTask, ProcessType};
 
 /// What an app asks for. The default asks for nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct AppJson {
     pub buildpacks: Vec<String>,
     /// What the file has and is not ours, a line for the pusher each.
     pub warnings: Vec<String>,
+    /// Commands that are run by a schedule.
+    pub cron: Vec<CronTask>,
 }
 
 /// A config var that an app needs.
@@ -95,7 +97,8 @@ impl AppJson {
         let healthchecks = healthchecks::parse(&checks.filter(|(_, checks)| !checks.is_null()).collect())?;
         let buildpacks = members.list("buildpacks", whole.remove("buildpacks")).into_iter().enumerate();
         let buildpacks = buildpacks.map(|(index, entry)| buildpack(index, entry)).collect::<Result<_, _>>()?;
-        Ok(Self { env, formation, scripts, healthchecks, buildpacks, warnings: members.warnings })
+        let cron = cron::parse(&whole.remove("cron").unwrap_or_default())?;
+        Ok(Self { env, formation, scripts, healthchecks, buildpacks, cron, warnings: members.warnings })
     }
 }
 

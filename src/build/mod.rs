@@ -10,6 +10,7 @@ mod buildpack_list;
 mod buildpacks;
 mod ca;
 mod compile;
+mod cron;
 mod dockerfile;
 mod dockerignore;
 mod error;

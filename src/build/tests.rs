@@ -333,6 +333,7 @@ fn build_row(world: &World, request: &BuildRequest, built: &Built) -> Build {
         procfile: built.procfile.clone(),
         port: built.port,
         health: Default::default(),
+        cron: Vec::new(),
         created_at: Timestamp::now(),
         updated_at: Timestamp::now(),
     }

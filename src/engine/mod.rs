@@ -94,6 +94,13 @@ pub enum EngineError {
     },
 }
 
+impl EngineError {
+    /// Whether the engine gave no answer, so that nobody knows what came of the question.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::TimedOut { .. } | Self::Io { .. })
+    }
+}
+
 /// Why a registry did not give an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PullFailure {

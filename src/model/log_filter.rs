@@ -191,7 +191,7 @@ mod tests {
         }
         for text in ["", "App", "heroku", "deis", "web"] {
             let error = text.parse::<LogOrigin>().unwrap_err().to_string();
-            assert!(error.contains("app, router, slipway, api, certificates, deploy"), "{text}: {error}");
+            assert!(error.contains("app, router, slipway, api, certificates, cron, deploy"), "{text}: {error}");
         }
         for word in LogOrigin::words() {
             word.parse::<LogOrigin>().unwrap();

@@ -9,6 +9,7 @@ mod build_record;
 mod certificate;
 mod config;
 mod container_vars;
+mod cron;
 mod domain;
 mod group;
 pub mod health;
@@ -41,6 +42,10 @@ pub use build_record::{BuildRecord, Phase, SourceKind};
 pub use certificate::{Certificate, CertificateName, InvalidCertificateName};
 pub use config::{Config, ConfigValue, ConfigVars, Limits, REGISTRY_PASSWORD, REGISTRY_USERNAME, for_containers};
 pub use container_vars::{chosen_init, chosen_port};
+pub use cron::{
+    COMMAND_MAX as CRON_COMMAND_MAX, CronPolicy, CronRun, CronRunState, CronSchedule, CronTask, CronTaskId,
+    InvalidCronTaskId, InvalidSchedule, InvalidZone, TASKS_MAX as CRON_TASKS_MAX, Zone,
+};
 pub use domain::{Domain, DomainName, InvalidDomainName};
 pub use group::{
     Budget, CommandLine, CredentialTerms, Ending, Environment, GROUP_COUNT_MAX, GROUP_NAME_MAX, GroupAction,

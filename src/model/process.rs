@@ -38,6 +38,11 @@ impl ProcessType {
         Self("run".to_owned())
     }
 
+    /// The type that runs of scheduled commands are logged under. A Procfile may declare one of this name, too.
+    pub fn cron() -> Self {
+        Self("cron".to_owned())
+    }
+
     /// The type whose command has to succeed before a release serves (Heroku's release phase). It is declared as any other.
     pub fn release() -> Self {
         Self("release".to_owned())

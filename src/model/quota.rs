@@ -39,11 +39,13 @@ pub enum QuotaKind {
     Disk,
     /// Latest releases of one app that are kept, each with its config. Older ones go; nothing is refused for it.
     Releases,
+    /// Runs of scheduled commands of its apps that go on at once; the others wait for their turn.
+    CronRuns,
 }
 
 impl QuotaKind {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Apps,
         Self::Instances,
         Self::Memory,
@@ -59,6 +61,7 @@ impl QuotaKind {
         Self::Ports,
         Self::Disk,
         Self::Releases,
+        Self::CronRuns,
     ];
 
     /// As the end of "50 of 50 ...".
@@ -76,6 +79,7 @@ impl QuotaKind {
             Self::Ports => "published ports",
             Self::Disk => "disk for containers and builds",
             Self::Releases => "releases of one app",
+            Self::CronRuns => "scheduled commands at once",
             Self::Apps | Self::Domains | Self::Certificates => self.as_str(),
         }
     }
@@ -109,6 +113,7 @@ words!(
     Ports = "ports",
     Disk = "disk",
     Releases = "releases",
+    CronRuns = "cron-runs",
 );
 
 /// A limit for some kinds or for all.
@@ -160,7 +165,8 @@ pub struct Quotas(QuotaLimits);
 impl Quotas {
     /// What holds for kinds that the operator does not name.
     pub const DEFAULT: &'static str = "apps=50 instances=200 memory=64GiB config=1MiB keys=50 domains=100 \
-        certificates=100 collaborators=200 repositories=10GiB builds=2 waiting-builds=20 git=16 ports=100 disk=20GiB releases=200";
+        certificates=100 collaborators=200 repositories=10GiB builds=2 waiting-builds=20 git=16 ports=100 disk=20GiB \
+        releases=200 cron-runs=10";
 
     /// The limit of a kind.
     pub fn get(&self, kind: QuotaKind) -> Quota {

@@ -114,8 +114,15 @@ impl Platform {
         let port = image.ports.first().copied();
         tell_port(BuildKind::Image, port, &image, &config.values, out);
         let health = BuildHealth { image: image.health.clone(), ..BuildHealth::default() };
-        let result =
-            BuildResult { engine_image, fingerprint: None, slug: None, procfile: built.procfile, port, health };
+        let result = BuildResult {
+            engine_image,
+            fingerprint: None,
+            slug: None,
+            procfile: built.procfile,
+            port,
+            health,
+            cron: Vec::new(),
+        };
         builds::succeed(store.pool(), id, &result).await?;
         self.record_image(id, image, None).await?;
         let build = self.build_of(handle, id).await?;

@@ -18,11 +18,11 @@ use super::operations::{Live, Progress};
 use super::{AppHandle, CleanupDue, Error, Platform};
 use crate::build::AppJson;
 use crate::git::{self, Source};
-use crate::model::{App, BuildId, OperationKind, ProcessType, Release, SourceKind, Step, User};
+use crate::model::{App, BuildId, OperationKind, ProcessType, Release, SourceKind, Step, Timestamp, User};
 use crate::release::{self, Change, Contents, Parts};
 use crate::rollout::{Event, Scope, Target};
 use crate::store::quotas::Wanted;
-use crate::store::{StoreError, build_records, builds, configs, process_groups, releases};
+use crate::store::{StoreError, build_records, builds, configs, cron, process_groups, releases};
 
 /// A tree of files to build and deploy.
 pub struct SourceRequest {
@@ -189,6 +189,7 @@ impl Platform {
         let mut release = release::cut(&mut tx, &operation, app.id, handle.user(), parts, summary).await?;
         if parts.build.is_none() {
             releases::mark_deployed(&mut *tx, release.id).await?;
+            cron::replace(&mut tx, app.id, &[], Timestamp::now()).await?;
         }
         tx.commit().await.map_err(StoreError::from)?;
         let contents = release::contents(store, release.clone()).await?;

@@ -18,7 +18,7 @@ mod replace;
 mod rules;
 mod show;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::BTreeMap;
 

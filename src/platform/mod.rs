@@ -12,6 +12,7 @@ mod callers;
 mod certificates;
 pub mod cleanup;
 mod config_vars;
+mod cron;
 pub mod deploy;
 mod disk;
 mod domains;
@@ -62,6 +63,7 @@ pub use callers::Callers;
 pub use certificates::{AcmeSettings, AutomaticCertificates, NewCertificate, ServedCertificates};
 pub use cleanup::{Cleanup, CleanupDue, CleanupSettings};
 pub use config_vars::ConfigChange;
+pub use cron::{CronRuns, CronTaskView};
 pub use deploy::{ArchiveRequest, Deployed, PushRequest, RunningBuilds, SourceRequest};
 pub use disk::DiskUse;
 pub use error::Error;
@@ -185,6 +187,8 @@ pub struct Parts {
     pub throttle: Throttle,
     /// Wakes clean-up; fresh at the start.
     pub cleanup_due: CleanupDue,
+    /// Runs of scheduled commands that tasks of this process follow; empty at the start.
+    pub cron: CronRuns,
 }
 
 impl Platform {

@@ -138,6 +138,7 @@ impl Platform {
             procfile: build.procfile.clone(),
             port: build.port,
             health: build.health.clone(),
+            cron: build.cron.clone(),
         };
         builds::succeed(store.pool(), id, &result).await?;
         let image = self.0.engine.image(&result.engine_image).await?;

@@ -93,7 +93,7 @@ fn validate(command: &str) -> Result<(), Error> {
 }
 
 /// The command on one line of bounded length: no part of it can pass for a line of the platform's.
-fn logged(command: &str) -> String {
+pub(super) fn logged(command: &str) -> String {
     let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     let mut text: String = command.chars().take(LOGGED_MAX).map(escaped).collect();
     if command.chars().count() > LOGGED_MAX {

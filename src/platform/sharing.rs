@@ -74,6 +74,10 @@ impl Platform {
         tx.commit().await.map_err(StoreError::from)?;
         self.tell_router(None).await;
         self.end_drains_of(app, &app.owner, drains);
+        if new.id != app.owner_id {
+            // What fails here is made up for when the server looks at its schedules again.
+            self.end_runs_of_others(app.id).await?;
+        }
         let text =
             format!("{} transferred {} from {} to {}", handle.user().username, app.name, app.owner, new.username);
         self.0.logs.note(app.id, "api", &text);

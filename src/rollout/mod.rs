@@ -41,7 +41,7 @@ use crate::telemetry::metrics::metrics;
 
 pub use drain::remove_app_objects;
 pub use group::{PortRange, is_port_free, lowest_free_number};
-pub use one_off::{OneOff, OneOffError, Place as OneOffPlace, Ran};
+pub use one_off::{CronEnd, OneOff, OneOffError, Place as OneOffPlace, Ran};
 pub use plan::Scope;
 pub use spec::{DEFAULT_PORT, app_network};
 
@@ -321,6 +321,7 @@ pub(crate) mod tests_support {
                 procfile: crate::model::Procfile::parse(b"web: ./server\nworker: ./work").unwrap(),
                 port: Some(5000),
                 health: Default::default(),
+                cron: Vec::new(),
                 created_at: now,
                 updated_at: now,
             },

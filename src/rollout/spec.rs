@@ -139,11 +139,6 @@ fn command(target: &Target, process: &ProcessType) -> (Option<Vec<String>>, Opti
     }
 }
 
-/// The process type that one-offs are listed and logged under (Deis, spec §8).
-pub fn one_off_process() -> ProcessType {
-    ProcessType::run()
-}
-
 /// The container of a one-off. It has the release's image and environment, and the bounds of an instance whose type has no
 /// limits of its own (spec §9).
 ///
@@ -160,7 +155,7 @@ pub fn one_off(
     let mut labels = app_labels(&settings.server_id, &target.app);
     labels.insert(label::ONE_OFF.to_owned(), id.clone());
     labels.insert(label::RELEASE.to_owned(), format!("v{}", target.release.version));
-    labels.insert(label::PROCESS.to_owned(), one_off_process().to_string());
+    labels.insert(label::PROCESS.to_owned(), one_off.process.to_string());
     labels.extend(told_to_end(target));
     let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<String>>();
     let text = shell_text(command);
@@ -168,7 +163,14 @@ pub fn one_off(
     let held: Vec<String> =
         env.iter().filter(|(name, _)| SET_BY_BASH.contains(&name.as_str())).map(|(n, v)| format!("{n}={v}")).collect();
     ContainerSpec {
-        name: format!("{}_v{}.run.{}-{}", target.app.name, target.release.version, one_off.number, &id[..8]),
+        name: format!(
+            "{}_v{}.{}.{}-{}",
+            target.app.name,
+            target.release.version,
+            one_off.process,
+            one_off.number,
+            &id[..8]
+        ),
         image: target.build.engine_image.clone(),
         entrypoint: Some(words(&[shell, "-c", ONE_OUTPUT])),
         command: Some(match target.build.kind {
@@ -267,7 +269,7 @@ mod tests {
     fn one_off_of(target: &Target, command: &str) -> ContainerSpec {
         let id = crate::model::InstanceId::new();
         let created_at = crate::model::Timestamp::now();
-        let it = OneOff { id, number: 3, version: 2, is_started: false, created_at };
+        let it = OneOff { id, process: ProcessType::run(), number: 3, version: 2, is_started: false, created_at };
         one_off(&settings(), target, &it, "/bin/bash", command)
     }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::plan::Plan;
 use super::{RolloutError, Rollouts, Target};
-use crate::model::{App, Formation, Instance, InstanceId, InstanceState, Step};
+use crate::model::{App, Formation, Instance, InstanceId, InstanceState, Step, Timestamp};
 use crate::route::Listed;
-use crate::store::{Journal, Page, StoreError, apps, domains, formations, instances, process_groups, releases};
+use crate::store::{Journal, Page, StoreError, apps, cron, domains, formations, instances, process_groups, releases};
 
 impl Rollouts {
     /// Records that all is healthy, then switches. A step that cannot be recorded is a failure before the switch.
@@ -25,7 +25,7 @@ impl Rollouts {
         Ok(())
     }
 
-    /// The point of no return: release, formation, new and old instances and the operation's step, all or nothing.
+    /// The point of no return: release, formation, schedule, new and old instances and the operation's step, all or nothing.
     async fn switch(
         &self,
         journal: &mut Journal,
@@ -35,6 +35,7 @@ impl Rollouts {
     ) -> Result<(), RolloutError> {
         let mut tx = self.0.store.begin().await?;
         releases::mark_deployed(&mut *tx, target.release.id).await?;
+        cron::replace(&mut tx, target.app.id, &target.build.cron, Timestamp::now()).await?;
         formations::replace(&mut tx, target.app.id, formation).await?;
         for instance in &plan.start {
             instances::set_state(&mut *tx, instance.id, InstanceState::Live).await?;

@@ -18,7 +18,7 @@ use crate::logs::{Collector, DrainSettings, LogDrains, LogLimits, LogStore};
 use crate::net::Blocks;
 use crate::outbound::Outbound;
 use crate::platform::{
-    AcmeSettings, AutomaticCertificates, Callers, CleanupDue, DiskUse, OwnedOperations, Parts, Platform,
+    AcmeSettings, AutomaticCertificates, Callers, CleanupDue, CronRuns, DiskUse, OwnedOperations, Parts, Platform,
     PlatformSettings, RoutedSettings, RunningBuilds, ServedCertificates, Throttle,
 };
 use crate::rollout::{RolloutSettings, Rollouts};
@@ -156,6 +156,7 @@ pub(super) async fn compose(
         disk_use: DiskUse::default(),
         throttle: Throttle::default(),
         cleanup_due: CleanupDue::default(),
+        cron: CronRuns::default(),
     }))
 }
 

@@ -249,4 +249,9 @@ fn start_background(platform: &Platform, serving: &mut Tasks) {
         rebaser.rebase_on_request().await;
         Ok(())
     });
+    let scheduler = platform.clone();
+    serving.spawn(async move {
+        scheduler.keep_schedules().await;
+        Ok(())
+    });
 }

@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 
 use super::rows::{integer, maybe_text, narrow, parsed, text, time};
 use super::{Page, StoreError};
-use crate::model::{AppId, Build, BuildHealth, BuildId, BuildKind, BuildStatus, Procfile, Timestamp, UserId};
+use crate::model::{AppId, Build, BuildHealth, BuildId, BuildKind, BuildStatus, CronTask, Procfile, Timestamp, UserId};
 
 const SELECT: &str = "SELECT builds.*, users.username AS owner FROM builds JOIN users ON users.id = builds.owner_id";
 
@@ -43,6 +43,8 @@ pub struct BuildResult {
     pub port: Option<u16>,
     /// What it says of the health of its instances.
     pub health: BuildHealth,
+    /// What it asks to be run when.
+    pub cron: Vec<CronTask>,
 }
 
 fn build(row: &AnyRow) -> Result<Build, StoreError> {
@@ -68,6 +70,12 @@ fn build(row: &AnyRow) -> Result<Build, StoreError> {
             None => BuildHealth::default(),
             Some(health) => {
                 serde_json::from_str(&health).map_err(|_| StoreError::Corrupt { column: "health", value: health })?
+            }
+        },
+        cron: match maybe_text(row, "cron")? {
+            None => Vec::new(),
+            Some(cron) => {
+                serde_json::from_str(&cron).map_err(|_| StoreError::Corrupt { column: "cron", value: cron })?
             }
         },
         created_at: time(row, "created_at")?,
@@ -100,7 +108,7 @@ pub async fn insert<'c>(executor: impl AnyExecutor<'c>, id: BuildId, new: &NewBu
 pub async fn succeed<'c>(executor: impl AnyExecutor<'c>, id: BuildId, result: &BuildResult) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE builds SET status = $2, engine_image = $3, fingerprint = $4, slug = $5, procfile = $6, port = $7, \
-         updated_at = $8, health = $9 WHERE id = $1",
+         updated_at = $8, health = $9, cron = $10 WHERE id = $1",
     )
     .bind(id.to_string())
     .bind(BuildStatus::Succeeded.as_str())
@@ -111,6 +119,7 @@ pub async fn succeed<'c>(executor: impl AnyExecutor<'c>, id: BuildId, result: &B
     .bind(result.port.map(i64::from))
     .bind(Timestamp::now().millis())
     .bind((!result.health.is_empty()).then(|| serde_json::to_string(&result.health).expect("health is JSON")))
+    .bind((!result.cron.is_empty()).then(|| serde_json::to_string(&result.cron).expect("tasks are JSON")))
     .execute(executor)
     .await?;
     Ok(())

@@ -11,6 +11,7 @@ pub mod builds;
 pub mod certificates;
 pub mod collaborators;
 pub mod configs;
+pub mod cron;
 mod database;
 pub mod domains;
 mod error;

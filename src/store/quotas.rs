@@ -107,6 +107,9 @@ pub async fn count<'c>(
             "SELECT COUNT(*) AS n FROM published_ports JOIN group_instances ON group_instances.id = published_ports.instance_id \
              JOIN process_groups ON process_groups.id = group_instances.group_id WHERE process_groups.owner_id = $1"
         }
+        QuotaKind::CronRuns => {
+            "SELECT COUNT(*) AS n FROM cron_runs WHERE state IN ('starting', 'running') AND owner_id = $1"
+        }
         _ => return Ok(None),
     };
     let row = sqlx::query(sql).bind(user.to_string()).fetch_one(executor).await?;

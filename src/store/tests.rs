@@ -7,6 +7,7 @@ mod of_automatic_certificates;
 mod of_build_records;
 mod of_builds;
 mod of_cleanup;
+mod of_cron;
 mod of_database;
 mod of_domains;
 mod of_groups;

@@ -16,6 +16,7 @@ mod clients;
 mod config_and_scale;
 mod contract;
 mod crash;
+mod cron;
 mod domains;
 mod endings;
 mod failures;

@@ -12,6 +12,7 @@ mod builds;
 mod certs;
 mod config;
 mod containers;
+mod cron;
 mod domains;
 mod error;
 mod headers;
@@ -79,6 +80,8 @@ fn endpoints() -> Routes {
         .delete("/apps/{app}/perms/{username}", perms::unshare) // deis perms:delete
         .post("/apps/{app}/scale", scale::scale) // deis scale
         .post("/apps/{app}/run", run::run) // deis run
+        .get("/apps/{app}/cron", cron::list) // no command
+        .post("/apps/{app}/cron/{task}/run", cron::run) // no command
         .get("/apps/{app}/logs", logs::read) // deis logs
         .get("/apps/{app}/log-drains", log_drains::list) // no command
         .post("/apps/{app}/log-drains", log_drains::add) // no command

@@ -2,6 +2,7 @@
 
 mod build_record;
 mod certificate;
+mod cron;
 mod domain;
 mod log_drain;
 mod push;
@@ -21,6 +22,7 @@ use crate::platform::{AppView, InstanceView};
 
 pub(super) use build_record::BuildRecord;
 pub(super) use certificate::{AutomaticCertificate, Certificate};
+pub(super) use cron::{CronRun, CronTask};
 pub(super) use domain::Domain;
 pub(super) use log_drain::LogDrain;
 pub(super) use push::{Built, Push};

@@ -91,6 +91,7 @@ impl World {
             procfile,
             port,
             health: Default::default(),
+            cron: Vec::new(),
         };
         builds::succeed(pool, id, &result).await.unwrap();
         let marks = if kind == BuildKind::Image { Labels::new() } else { marks(app, id) };

@@ -55,6 +55,7 @@ impl Platform {
         let image = self.0.engine.image(&result.engine_image).await?;
         tell_port(plan.kind(), result.port, &image, &config.values, out);
         result.health = BuildHealth { app: plan.app_json.healthchecks.clone(), image: image.health.clone() };
+        result.cron.clone_from(&plan.app_json.cron);
         builds::succeed(store.pool(), id, &result).await?;
         self.record_image(id, image, reused).await?;
         let build = builds::get(store.pool(), id).await?;
@@ -82,6 +83,7 @@ impl Platform {
                 procfile: earlier.procfile,
                 port: earlier.port,
                 health: earlier.health,
+                cron: Vec::new(),
             };
             return Ok((result, Some(earlier.id)));
         }
@@ -93,6 +95,7 @@ impl Platform {
             procfile: built.procfile,
             port: built.port,
             health: BuildHealth::default(),
+            cron: Vec::new(),
         };
         Ok((result, None))
     }

@@ -3,7 +3,7 @@
 mod crashes;
 mod of_apps;
 mod policies;
-mod world;
+pub(in crate::platform) mod world;
 
 use std::collections::BTreeSet;
 

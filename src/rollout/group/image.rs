@@ -36,6 +36,7 @@ impl Rollouts {
             procfile: build.procfile.clone(),
             port,
             health,
+            cron: Vec::new(),
         };
         builds::succeed(pool, build.id, &result).await?;
         Ok(self.note_facts(group, target, &image).await?)

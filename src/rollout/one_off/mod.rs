@@ -3,9 +3,11 @@
 //! They take no part in operations and their lock: a one-off of many minutes must not hold a push up. What keeps them from
 //! outliving their app is the [`Place`] that each one holds until its container is gone.
 
+mod cron;
 mod output;
 mod registry;
 
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,11 +16,13 @@ use futures_util::stream::BoxStream;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Rollouts, Target, spec};
-use crate::engine::{EngineError, ExitStatus, LineSink, label};
-use crate::model::{App, AppId, BuildKind, InstanceId};
-use crate::store::{StoreError, apps};
+use super::{RolloutError, Rollouts, Target, spec};
+use crate::engine::{Container, EngineError, ExitStatus, LineSink, label};
+use crate::model::{App, AppId, BuildKind, InstanceId, ProcessType};
+use crate::store::{StoreError, apps, cron as cron_runs};
 use output::Output;
+
+pub use cron::CronEnd;
 
 pub(super) use registry::OneOffs;
 pub use registry::{ONE_OFFS_MAX, OneOff, Place};
@@ -75,22 +79,37 @@ pub enum OneOffError {
     Store(#[from] StoreError),
 }
 
+impl OneOffError {
+    /// Whether the engine or the database gave no answer, so that nobody knows what came of it.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Engine(error) => error.is_outage(),
+            Self::Store(error) => error.outage().is_some(),
+            _ => false,
+        }
+    }
+}
+
 impl Rollouts {
     /// Takes a place among the app's one-offs, which keeps the app's destruction waiting until it is given up.
     ///
     /// # Errors
     /// [`OneOffError::TooMany`], and [`OneOffError::AppGone`] for an app that is being destroyed.
     pub async fn enter_one_off(&self, app: &App, version: i64) -> Result<Place, OneOffError> {
-        let place = self.0.one_offs.enter(app.id, version).ok_or(OneOffError::TooMany)?;
+        self.admit_one_off(app, self.0.one_offs.enter(app.id, version)).await
+    }
+
+    async fn admit_one_off(&self, app: &App, place: Option<Place>) -> Result<Place, OneOffError> {
+        let place = place.ok_or(OneOffError::TooMany)?;
         // Looked up after the place is taken: a destruction that begins later finds the place and ends it, and one that
         // began earlier is seen here.
         let found = apps::by_id(self.0.store.pool(), app.id).await?;
         found.filter(|app| !app.is_destroying).map(|_| place).ok_or(OneOffError::AppGone)
     }
 
-    /// The app's one-offs at work, oldest first.
+    /// The app's one-offs at work that somebody asked for, oldest first.
     pub fn one_offs(&self, app: AppId) -> Vec<OneOff> {
-        self.0.one_offs.of_app(app)
+        self.0.one_offs.of_app(app, &ProcessType::run())
     }
 
     /// Runs a command in a fresh container of `target` and waits for its end. `command` is one argument of a shell. Each
@@ -109,7 +128,7 @@ impl Rollouts {
         cancel: &CancellationToken,
         on_line: LineSink<'_>,
     ) -> Result<Ran, OneOffError> {
-        let container = self.create_one_off(place, target, command).await?;
+        let container = self.create_one_off(place, target, command, &BTreeMap::new()).await?;
         let limit = self.0.settings.run_timeout;
         let outcome = tokio::select! {
             biased;
@@ -122,13 +141,21 @@ impl Rollouts {
         outcome
     }
 
-    /// Creates the container; in an image that is not ours, with the best shell that it has.
-    async fn create_one_off(&self, place: &Place, target: &Target, command: &str) -> Result<String, OneOffError> {
+    /// Creates the container, with `env` over all other variables; in an image that is not ours, with the best shell that it
+    /// has.
+    async fn create_one_off(
+        &self,
+        place: &Place,
+        target: &Target,
+        command: &str,
+        env: &BTreeMap<String, String>,
+    ) -> Result<String, OneOffError> {
         let engine = &self.0.engine;
         let labels = spec::app_labels(&self.0.settings.server_id, &target.app);
         engine.ensure_network(&spec::app_network(target.app.id), &labels).await?;
         for shell in SHELLS {
-            let spec = spec::one_off(&self.0.settings, target, place.one_off(), shell, command);
+            let mut spec = spec::one_off(&self.0.settings, target, place.one_off(), shell, command);
+            spec.env.extend(env.clone());
             let container = engine.create_container(&spec).await?;
             if target.build.kind == BuildKind::Slug {
                 return Ok(container);
@@ -158,7 +185,7 @@ impl Rollouts {
         let mut chunks = engine.attach(container).await?;
         engine.start_container(container).await?;
         place.started();
-        self.0.collector.follow(target.app.id, &spec::one_off_process(), one_off.number, one_off.id, container);
+        self.0.collector.follow(target.app.id, &one_off.process, one_off.number, one_off.id, container);
         let mut output = Output::new(OUTPUT_MAX, on_line);
         let status = {
             let reading = read(&mut chunks, &mut output);
@@ -189,10 +216,13 @@ impl Rollouts {
             if !output.is_empty() && !output.ends_with('\n') {
                 output.push('\n');
             }
-            let limit = self.0.settings.instance_memory >> 20;
-            output.push_str(&format!("[slipway: the command ran out of memory (limit {limit} MiB)]\n"));
+            output.push_str(&format!("[slipway: {}]\n", self.out_of_memory()));
         }
         output
+    }
+
+    fn out_of_memory(&self) -> String {
+        format!("the command ran out of memory (limit {} MiB)", self.0.settings.instance_memory >> 20)
     }
 
     /// Ends and removes a one-off's container, once what it said is in the app's log.
@@ -215,16 +245,24 @@ impl Rollouts {
     }
 
     /// Removes containers of one-offs that are no longer at work: left by an earlier life of the server, or by an engine
-    /// that refused to remove them. What it still refuses is logged, and left for the next time.
+    /// that refused to remove them. What it still refuses is logged, and left for the next time. Runs of scheduled commands
+    /// that have not ended stay: they outlive the server.
     ///
     /// # Errors
-    /// When the engine does not say what there is.
-    pub(super) async fn sweep_one_offs(&self) -> Result<(), EngineError> {
+    /// When the engine or the database does not say what there is.
+    pub(super) async fn sweep_one_offs(&self) -> Result<(), RolloutError> {
         let labels = crate::engine::labels([(label::SERVER, self.0.settings.server_id.as_str()), (label::ONE_OFF, "")]);
         // Listed before the places are looked at: one that is created in between has its place and is not seen here.
-        for container in self.0.engine.containers(&labels).await? {
-            let id = container.labels.get(label::ONE_OFF).and_then(|id| id.parse().ok());
-            if id.is_none_or(|id| !self.0.one_offs.contains(id)) {
+        let mut left = self.0.engine.containers(&labels).await?;
+        let id = |container: &Container| container.labels.get(label::ONE_OFF).and_then(|id| id.parse().ok());
+        left.retain(|container| id(container).is_none_or(|id| !self.0.one_offs.contains(id)));
+        if left.is_empty() {
+            return Ok(());
+        }
+        let live = cron_runs::under_way(self.0.store.pool()).await?;
+        let live: HashSet<InstanceId> = live.iter().map(|run| run.id).collect();
+        for container in left {
+            if id(&container).is_none_or(|id| !live.contains(&id)) {
                 tracing::info!(container.name = %container.name, "removing a one-off that nobody waits for");
                 let removed = self.0.engine.remove_container(&container.id).await;
                 if let Err(error) = removed {

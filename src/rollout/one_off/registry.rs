@@ -1,11 +1,12 @@
-//! Which one-offs run at this moment. They never outlive the server, so its memory is the truth about them.
+//! Which one-offs run at this moment. Those that somebody asked for never outlive the server, so its memory is the truth about
+//! them; of runs of scheduled commands the database has the truth.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{AppId, InstanceId, Timestamp};
+use crate::model::{AppId, CronRun, InstanceId, ProcessType, Timestamp};
 
 /// Most one-offs of one app at once.
 pub const ONE_OFFS_MAX: usize = 20;
@@ -15,7 +16,9 @@ pub const ONE_OFFS_MAX: usize = 20;
 pub struct OneOff {
     /// Names it in the engine and in the app's log.
     pub id: InstanceId,
-    /// 1 and up within the app, counting on for as long as the server lives: `run.1`.
+    /// `run`, or `cron` for a run of a scheduled command.
+    pub process: ProcessType,
+    /// 1 and up within the app: `run.1`, counting on for as long as the server lives; `cron.1`, as it is recorded.
     pub number: u32,
     /// Version of the release that it runs on.
     pub version: i64,
@@ -32,7 +35,7 @@ pub(in crate::rollout) struct OneOffs(Arc<Mutex<HashMap<AppId, OfApp>>>);
 #[derive(Default)]
 struct OfApp {
     last_number: u32,
-    running: BTreeMap<u32, Entry>,
+    running: BTreeMap<(ProcessType, u32), Entry>,
 }
 
 struct Entry {
@@ -47,7 +50,7 @@ struct Entry {
 /// gone: whoever destroys the app waits for that.
 pub struct Place {
     all: OneOffs,
-    app: AppId,
+    pub(super) app: AppId,
     one_off: OneOff,
     /// Fires when the app is being destroyed.
     pub(super) end: CancellationToken,
@@ -57,24 +60,43 @@ pub struct Place {
 impl OneOffs {
     /// Takes a place; `None` when the app has [`ONE_OFFS_MAX`] already.
     pub(super) fn enter(&self, app: AppId, version: i64) -> Option<Place> {
+        self.enter_as(app, |last_number| {
+            *last_number += 1;
+            let (id, process, created_at) = (InstanceId::new(), ProcessType::run(), Timestamp::now());
+            OneOff { id, process, number: *last_number, version, is_started: false, created_at }
+        })
+    }
+
+    /// The same for a run of a scheduled command.
+    pub(super) fn enter_cron(&self, run: &CronRun, version: i64) -> Option<Place> {
+        self.enter_as(run.app_id, |_| OneOff {
+            id: run.id,
+            process: ProcessType::cron(),
+            number: run.number,
+            version,
+            is_started: run.started_at.is_some(),
+            created_at: run.created_at,
+        })
+    }
+
+    fn enter_as(&self, app: AppId, make: impl FnOnce(&mut u32) -> OneOff) -> Option<Place> {
         let mut all = self.lock();
         let of_app = all.entry(app).or_default();
         if of_app.running.len() >= ONE_OFFS_MAX {
             return None;
         }
-        of_app.last_number += 1;
-        let number = of_app.last_number;
-        let (id, created_at) = (InstanceId::new(), Timestamp::now());
-        let one_off = OneOff { id, number, version, is_started: false, created_at };
+        let one_off = make(&mut of_app.last_number);
         let (end, gone) = (CancellationToken::new(), CancellationToken::new());
         let entry = Entry { one_off: one_off.clone(), end: end.clone(), gone: gone.clone() };
-        of_app.running.insert(number, entry);
+        of_app.running.insert(one_off.key(), entry);
         Some(Place { all: self.clone(), app, one_off, end, gone })
     }
 
-    /// An app's one-offs, oldest first.
-    pub(super) fn of_app(&self, app: AppId) -> Vec<OneOff> {
-        self.lock().get(&app).into_iter().flat_map(|it| it.running.values()).map(|it| it.one_off.clone()).collect()
+    /// An app's one-offs of that process type, oldest first.
+    pub(super) fn of_app(&self, app: AppId, process: &ProcessType) -> Vec<OneOff> {
+        let all = self.lock();
+        let of_app = all.get(&app).into_iter().flat_map(|it| it.running.values()).map(|it| &it.one_off);
+        of_app.filter(|one_off| one_off.process == *process).cloned().collect()
     }
 
     /// Whether a one-off of that id is at work.
@@ -101,6 +123,12 @@ impl OneOffs {
     }
 }
 
+impl OneOff {
+    fn key(&self) -> (ProcessType, u32) {
+        (self.process.clone(), self.number)
+    }
+}
+
 impl Entry {
     fn end(&self) -> CancellationToken {
         self.end.cancel();
@@ -117,7 +145,7 @@ impl Place {
     /// Notes that its container runs.
     pub(super) fn started(&self) {
         let mut all = self.all.lock();
-        let entry = all.get_mut(&self.app).and_then(|it| it.running.get_mut(&self.one_off.number));
+        let entry = all.get_mut(&self.app).and_then(|it| it.running.get_mut(&self.one_off.key()));
         if let Some(entry) = entry {
             entry.one_off.is_started = true;
         }
@@ -127,7 +155,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(of_app) = self.all.lock().get_mut(&self.app) {
-            of_app.running.remove(&self.one_off.number);
+            of_app.running.remove(&self.one_off.key());
         }
         self.gone.cancel();
     }
@@ -152,7 +180,7 @@ mod tests {
         let next = all.enter(app, 3).unwrap();
         assert_eq!((next.one_off().number, next.one_off().version), (21, 3));
         next.started();
-        let listed = all.of_app(app);
+        let listed = all.of_app(app, &ProcessType::run());
         assert_eq!((listed.len(), listed[0].is_started, listed[19].is_started), (20, false, true));
     }
 
@@ -170,6 +198,6 @@ mod tests {
         assert!(!other.end.is_cancelled());
         drop(place);
         ending.await;
-        assert_eq!(all.of_app(app), []);
+        assert_eq!(all.of_app(app, &ProcessType::run()), []);
     }
 }

@@ -136,6 +136,7 @@ impl World {
             procfile: crate::model::Procfile::parse(b"web: serve\nworker: work").unwrap(),
             port: Some(5000),
             health: self.health.lock().unwrap().clone(),
+            cron: Vec::new(),
         };
         builds::succeed(pool, id, &result).await.unwrap();
         let (values, limits) = (self.values.lock().unwrap().clone(), Default::default());

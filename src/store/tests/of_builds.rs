@@ -42,6 +42,14 @@ fn result(fingerprint: &str) -> builds::BuildResult {
         procfile: Procfile::parse(b"web: ./server -p $PORT\nworker: ./work").unwrap(),
         port: Some(65535),
         health: health(),
+        cron: vec![CronTask {
+            id: "backup".parse().unwrap(),
+            command: "./backup".to_owned(),
+            schedule: "@daily".parse().unwrap(),
+            zone: Zone::default(),
+            policy: CronPolicy::Forbid,
+            is_paused: false,
+        }],
     }
 }
 
@@ -70,7 +78,7 @@ async fn a_build_is_pending_until_it_yields_something(db: Database) {
     let done = get(&db, id).await;
     assert_eq!((done.status, done.engine_image.as_str()), (BuildStatus::Succeeded, "slipway/hello:1"));
     assert_eq!((done.fingerprint, done.slug, done.port), (expect.fingerprint, expect.slug, expect.port));
-    assert_eq!((done.procfile, done.health), (expect.procfile, expect.health));
+    assert_eq!((done.procfile, done.health, done.cron), (expect.procfile, expect.health, expect.cron));
     assert!(done.updated_at > pending.updated_at && done.created_at == pending.created_at);
 
     succeed(&db, id, &builds::BuildResult { fingerprint: None, slug: None, port: None, ..result("f") }).await;

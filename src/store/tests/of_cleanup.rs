@@ -28,6 +28,7 @@ async fn build(db: &Database, app: &App, kind: BuildKind, name: &str) -> BuildId
         procfile: Procfile::default(),
         port: None,
         health: Default::default(),
+        cron: Vec::new(),
     };
     builds::succeed(db.store.pool(), id, &result).await.unwrap();
     id

@@ -22,6 +22,10 @@ pub async fn is_settled(database: &Database, docker: &Docker, server: &str, limi
             .texts("SELECT process || '.' || number || ' ' || state FROM instances WHERE state <> 'live'")
             .await?;
         none("instances are neither wanted nor gone", &moving)?;
+        let runs = database
+            .texts("SELECT 'cron.' || number || ' ' || state FROM cron_runs WHERE state IN ('starting', 'running')")
+            .await?;
+        none("scheduled commands still run", &runs)?;
         let known = database.texts("SELECT id FROM instances UNION SELECT id FROM group_instances").await?;
         let containers = docker.containers(&[&format!("{SERVER}={server}")]).await;
         let orphans: Vec<&Container> =

@@ -35,6 +35,10 @@ pub(super) fn path_parameter(name: &str) -> Option<Value> {
             let schema = json!({"type": "integer", "minimum": 0, "maximum": u32::MAX, "examples": [1]});
             ("The container's number within its type.", schema)
         }
+        "task" => {
+            let schema = json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,63}$", "examples": ["backup"]});
+            ("The id of the scheduled command.", schema)
+        }
         "domain" => {
             let schema =
                 json!({"type": "string", "pattern": DOMAIN, "maxLength": 253, "examples": ["www.example.com"]});

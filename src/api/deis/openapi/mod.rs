@@ -21,8 +21,8 @@ use serde_json::Value;
 use utoipa::OpenApi;
 
 use super::{
-    accounts, apps, archives, build_records, builds, certs, config, containers, domains, hooks, keys, log_drains, logs,
-    openapi, perms, quotas, releases, restart, routing, run, scale,
+    accounts, apps, archives, build_records, builds, certs, config, containers, cron, domains, hooks, keys, log_drains,
+    logs, openapi, perms, quotas, releases, restart, routing, run, scale,
 };
 use crate::api::openapi::unwrap_raw;
 use crate::api::routes::Endpoint;
@@ -52,6 +52,7 @@ use crate::api::routes::Endpoint;
         (name = "routing", description = "How the router treats an app's requests: maintenance, HTTPS, limits."),
         (name = "certs", description = "Certificates for HTTPS, shown for domains of apps that their owner may use."),
         (name = "run", description = "One-off commands."),
+        (name = "cron", description = "Commands that are run by a schedule, as `app.json` asks for them."),
         (name = "perms", description = "Who else may use an app, and who may do everything."),
         (name = "quotas", description = "What one account may have, and how much it has."),
         (name = "logs", description = "What an app's instances and the platform said."),
@@ -91,6 +92,8 @@ use crate::api::routes::Endpoint;
         perms::unshare,
         scale::scale,
         run::run,
+        cron::list,
+        cron::run,
         logs::read,
         log_drains::list,
         log_drains::add,

@@ -138,6 +138,7 @@ impl World {
             disk_use: crate::platform::DiskUse::default(),
             throttle: crate::platform::Throttle::default(),
             cleanup_due: crate::platform::CleanupDue::default(),
+            cron: crate::platform::CronRuns::default(),
         });
         Self { router: crate::api::router(platform), engine, store, certificates, _stop: stop.drop_guard(), _dir: dir }
     }

@@ -74,6 +74,13 @@ impl World {
         self.tracker.wait().await;
     }
 
+    /// The same without a wait for calls of the engine that hang: they never come back.
+    pub async fn kill(&mut self) {
+        self.stop.cancel();
+        self.loops.shutdown().await;
+        self.tracker.close();
+    }
+
     pub async fn come_back(&mut self) {
         (self.platform, self.stop, self.tracker) = life(&self.dir, &self.store, &self.engine);
         self.platform.recover().await.unwrap();
@@ -198,6 +205,7 @@ fn life(dir: &TempDir, store: &Store, engine: &Arc<Memory>) -> (Platform, Cancel
         disk_use: crate::platform::DiskUse::default(),
         throttle: crate::platform::Throttle::default(),
         cleanup_due: crate::platform::CleanupDue::default(),
+        cron: crate::platform::CronRuns::default(),
     });
     (platform, stop, tracker)
 }
@@ -213,7 +221,7 @@ fn rollout_settings() -> RolloutSettings {
         stop_grace: Duration::from_millis(200),
         instance_memory: 64 << 20,
         instance_pids: 64,
-        run_timeout: Duration::from_secs(6),
+        run_timeout: Duration::from_secs(60),
         watch_period: Duration::from_millis(200),
         restart_wait: Duration::from_millis(50),
         port_range: 49_153..=65_535,
