@@ -25,6 +25,8 @@ mod plan;
 mod processes;
 mod queue;
 mod restamp;
+#[allow(dead_code, unused_imports)]
+mod runtimes;
 mod scratch;
 mod slug;
 mod slugignore;
