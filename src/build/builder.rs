@@ -11,12 +11,15 @@ use tokio_util::task::TaskTracker;
 use super::ca::CaBundle;
 use super::plan::{Recipe, SMALL_FILE_BYTES};
 use super::queue::{BuildPlaces, Queue};
+use super::runtimes::{Errand, Runtimes};
 use super::{BuildError, BuildLogs, FingerprintKey, Plan, SlugStore, Stack};
 use crate::engine::{
     BUILD_NETWORK, Engine, EngineError, ImageFetcher, Labels, LineSink, Purpose, Resources, label, labels,
 };
 use crate::git::Source;
-use crate::model::{App, AppId, BuildId, BuildKind, ConfigVars, Frontend, OperationId, Procfile, UserId};
+use crate::model::{
+    App, AppId, BuildId, BuildKind, ConfigVars, Frontend, OperationId, Procfile, Runtime, RuntimeMirrors, UserId,
+};
 use crate::outbound::Outbound;
 
 /// Names of containers that builds use begin so.
@@ -56,6 +59,8 @@ pub struct BuildSettings {
     pub fingerprint_key: FingerprintKey,
     /// Programs beside the engine's own that may read Dockerfiles.
     pub frontends: Vec<Frontend>,
+    /// Where runtimes are fetched from instead of where their publishers have them.
+    pub runtime_mirrors: RuntimeMirrors,
 }
 
 /// One build that is asked for.
@@ -75,6 +80,15 @@ pub struct BuildRequest {
     pub no_cache: bool,
     /// How many builds the app's owner may have.
     pub places: BuildPlaces,
+    /// What [`Builder::choose_runtimes`] found for it.
+    pub runtimes: Vec<Runtime>,
+}
+
+impl BuildRequest {
+    /// What is fetched for it belongs to this.
+    pub(super) fn errand(&self) -> Errand<'_> {
+        Errand { app: self.app.id, build: self.build_id, operation: &self.operation }
+    }
 }
 
 /// What came of a build.
@@ -99,6 +113,7 @@ pub struct Builder {
     pub(super) settings: BuildSettings,
     pub(super) server_id: String,
     pub(super) tasks: TaskTracker,
+    pub(super) runtimes: Runtimes,
     queue: Queue,
     held: Arc<tokio::sync::Mutex<HashMap<String, usize>>>,
 }
@@ -108,7 +123,16 @@ impl Builder {
     /// `tasks`: wait for it before the runtime ends.
     pub fn new(images: Arc<ImageFetcher>, settings: BuildSettings, server_id: String, tasks: TaskTracker) -> Self {
         let queue = Queue::new(settings.at_once);
-        Self { engine: Arc::clone(images.engine()), images, settings, server_id, tasks, queue, held: Arc::default() }
+        Self {
+            engine: Arc::clone(images.engine()),
+            images,
+            settings,
+            server_id,
+            tasks,
+            runtimes: Runtimes::default(),
+            queue,
+            held: Arc::default(),
+        }
     }
 
     /// Where slugs are kept.

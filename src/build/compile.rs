@@ -51,9 +51,8 @@ impl Builder {
         // All that can be refused without starting anything.
         let rules = self.source_file(&request.source, SLUGIGNORE).await?.unwrap_or_default();
         let rules = Slugignore::parse(&rules)?;
-        let build_image = self.stack_image_id(self.settings.stack.build_image()).await?;
         self.stack_image_id(self.settings.stack.run_image()).await?;
-        let container = self.builder_container(request, build_image, buildpacks).await?;
+        let container = self.builder_container(request, buildpacks).await?;
         self.fill(&container, request, foreign).await?;
         let app_type = self.compile(&container, on_line).await?;
         let packed = self.fetch(&container, rules).await?;
@@ -77,12 +76,7 @@ impl Builder {
     }
 
     /// Creates the builder with the app's cache.
-    async fn builder_container(
-        &self,
-        request: &BuildRequest,
-        image: String,
-        buildpacks: &Buildpacks,
-    ) -> Result<Scratch, BuildError> {
+    async fn builder_container(&self, request: &BuildRequest, buildpacks: &Buildpacks) -> Result<Scratch, BuildError> {
         let cache = cache_volume(&request.app);
         if request.no_cache {
             self.engine.remove_volume(&cache).await?;
@@ -91,7 +85,7 @@ impl Builder {
         self.engine.ensure_volume(&cache, &labels([(label::SERVER, &self.server_id), (label::APP, &app)])).await?;
         let mut spec = ContainerSpec {
             name: container_name(request.build_id, "compile"),
-            image,
+            image: self.base_image(request.errand(), self.settings.stack.build_image(), &request.runtimes).await?,
             command: Some(buildpacks.arguments()),
             env: [
                 ("STACK", STACK_NAME),
@@ -186,7 +180,7 @@ impl Builder {
     }
 
     /// Writes the archive to an unnamed file, where it can be read in any order.
-    async fn spool(&self, mut archive: ByteStream, limit_bytes: u64) -> Result<File, BuildError> {
+    pub(super) async fn spool(&self, mut archive: ByteStream, limit_bytes: u64) -> Result<File, BuildError> {
         let writing = || BuildError::io(format!("writing to {}", self.slugs().dir().display()));
         let file = tempfile::tempfile_in(self.slugs().dir()).map_err(writing())?;
         let mut file = tokio::fs::File::from_std(file);

@@ -10,10 +10,11 @@ use tokio::sync::mpsc;
 
 use super::builder::{BuildRequest, container_name, short};
 use super::restamp::Restamped;
+use super::runtimes::Errand;
 use super::scratch::Scratch;
 use super::{BuildError, Builder};
 use crate::engine::{ByteStream, ContainerSpec, EngineError, Image, Labels, label, labels};
-use crate::model::{App, AppId, Build, BuildId, BuildKind, OperationId};
+use crate::model::{App, AppId, Build, BuildId, BuildKind, OperationId, Runtime};
 
 /// How long a slug may take on its way into an image.
 const LAY_LIMIT: Duration = Duration::from_secs(600);
@@ -28,6 +29,13 @@ pub(super) struct Target {
     app: AppId,
     build: BuildId,
     operation: OperationId,
+    runtimes: Vec<Runtime>,
+}
+
+impl Target {
+    fn errand(&self) -> Errand<'_> {
+        Errand { app: self.app, build: self.build, operation: &self.operation }
+    }
 }
 
 /// Repositories of images of apps begin so; no other name is Slipway's to take away.
@@ -47,6 +55,7 @@ impl Builder {
             app: app.id,
             build: *build_id,
             operation: request.operation.clone(),
+            runtimes: request.runtimes.clone(),
         }
     }
 
@@ -75,6 +84,7 @@ impl Builder {
             app: build.app_id,
             build: build.id,
             operation: OperationId::new(),
+            runtimes: build.runtimes.clone(),
         };
         let laid = tokio::time::timeout(LAY_LIMIT, self.lay(&target, slug)).await;
         laid.map_err(|_| BuildError::TimedOut { limit: LAY_LIMIT })??;
@@ -124,20 +134,21 @@ impl Builder {
             app: app.id,
             build: new,
             operation: operation.clone(),
+            runtimes: build.runtimes.clone(),
         };
         let laid = tokio::time::timeout(LAY_LIMIT, self.lay(&target, slug)).await;
         laid.map_err(|_| BuildError::TimedOut { limit: LAY_LIMIT })??;
         Ok(target.reference)
     }
 
-    /// Lays a slug on the stack's run image.
+    /// Lays a slug on the stack's run image, with the runtimes that it was built for.
     ///
     /// Cancel-safe: the container that it takes is removed, and the image has its name only once it is whole.
     pub(super) async fn lay(&self, target: &Target, slug: &str) -> Result<Image, BuildError> {
         let run_image = self.settings.stack.run_image();
         let spec = ContainerSpec {
             name: container_name(target.build, "lay"),
-            image: self.stack_image_id(run_image.clone()).await?,
+            image: self.base_image(target.errand(), run_image.clone(), &target.runtimes).await?,
             labels: self.container_labels(target.app, &target.operation),
             ..ContainerSpec::default()
         };
@@ -164,12 +175,16 @@ impl Builder {
     fn slug_tar(&self, slug: &str) -> Result<ByteStream, BuildError> {
         let file = self.slugs().read(slug).map_err(BuildError::io(format!("opening slug {slug}")))?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Ok(self.stream_of(Restamped::new(GzDecoder::new(std::io::BufReader::new(file)), now)))
+    }
+
+    /// What a reader gives, read ahead by a thread of its own.
+    pub(super) fn stream_of(&self, mut reader: impl Read + Send + 'static) -> ByteStream {
         let (give, take) = mpsc::channel(CHUNKS_AHEAD);
         self.tasks.spawn_blocking(move || {
-            let mut tar = Restamped::new(GzDecoder::new(std::io::BufReader::new(file)), now);
             loop {
                 let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-                let read = (&mut tar).take(CHUNK_BYTES as u64).read_to_end(&mut chunk);
+                let read = (&mut reader).take(CHUNK_BYTES as u64).read_to_end(&mut chunk);
                 let is_last = !matches!(read, Ok(1..));
                 let item = read.map(|_| Bytes::from(chunk));
                 // A reader that went away has no use for the rest.
@@ -178,6 +193,6 @@ impl Builder {
                 }
             }
         });
-        Ok(Box::pin(stream::unfold(take, |mut take| async { take.recv().await.map(|chunk| (chunk, take)) })))
+        Box::pin(stream::unfold(take, |mut take| async { take.recv().await.map(|chunk| (chunk, take)) }))
     }
 }

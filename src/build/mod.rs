@@ -25,7 +25,6 @@ mod plan;
 mod processes;
 mod queue;
 mod restamp;
-#[allow(dead_code, unused_imports)]
 mod runtimes;
 mod scratch;
 mod slug;
@@ -45,5 +44,6 @@ pub use fingerprint::FingerprintKey;
 pub use image::APP_IMAGE_PREFIX;
 pub use plan::{Plan, plan};
 pub use queue::BuildPlaces;
+pub use runtimes::{RUNTIME_IMAGE_PREFIX, runtimes_label};
 pub use slugs::{SlugFile, SlugStore};
 pub use stack::{STACK_NAME, Stack, StackStatus};

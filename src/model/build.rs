@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{AppId, BuildHealth, BuildId, ProcessType, Procfile, Timestamp, UserId, Username};
+use super::{AppId, BuildHealth, BuildId, ProcessType, Procfile, Runtime, Timestamp, UserId, Username};
 
 /// How an image came about, which decides how its processes are started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +100,8 @@ pub struct Build {
     pub port: Option<u16>,
     /// What it says of the health of its instances.
     pub health: BuildHealth,
+    /// The languages whose version it asked for.
+    pub runtimes: Vec<Runtime>,
     /// When the attempt began.
     pub created_at: Timestamp,
     /// When its row last changed.

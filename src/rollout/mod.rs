@@ -320,6 +320,7 @@ pub(crate) mod tests_support {
                 procfile: crate::model::Procfile::parse(b"web: ./server\nworker: ./work").unwrap(),
                 port: Some(5000),
                 health: Default::default(),
+                runtimes: Vec::new(),
                 created_at: now,
                 updated_at: now,
             },

@@ -34,6 +34,7 @@ mod restart;
 mod router;
 mod routing;
 mod run;
+mod runtimes;
 mod strategies;
 mod supervision;
 mod support;

@@ -9,6 +9,7 @@ mod images;
 mod network;
 mod quotas;
 mod revocation;
+mod runtimes;
 
 use crate::support::{KeyKind, Slipway, User};
 

@@ -8,7 +8,7 @@ pub(super) const TEXT_MAX: usize = 200;
 
 /// A version as a tool's publisher writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(in crate::build) struct Version {
+pub(super) struct Version {
     text: String,
     /// Who built it, where several do (`temurin` of `temurin-21.0.5`); empty elsewhere.
     vendor: String,
@@ -159,7 +159,7 @@ pub(super) enum Pick {
 
 /// What is asked of a version: all bounds of one alternative at least.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::build) struct Requirement {
+pub(super) struct Requirement {
     pub(super) alternatives: Vec<Vec<Bound>>,
     pub(super) pick: Pick,
     /// Who has to have built it; empty where it says nothing of that.
@@ -174,6 +174,22 @@ impl Requirement {
 
     pub(super) fn of(alternatives: Vec<Vec<Bound>>) -> Self {
         Self { alternatives, pick: Pick::Settled, vendor: String::new() }
+    }
+
+    /// Whether it names one version, or the beginning of one, of the line of `version`, which is so many numbers long.
+    pub(super) fn concerns_line(&self, version: &Version, length: usize) -> bool {
+        let is_of_line = |bound: &Bound| match bound {
+            Bound::Within(numbers) => numbers.len() >= length && version.numbers().starts_with(&numbers[..length]),
+            _ => false,
+        };
+        self.vendor.is_empty() && self.alternatives.iter().any(|bounds| bounds.len() == 1 && is_of_line(&bounds[0]))
+    }
+
+    /// Whether it names one version, or the beginning of one, that is older than `version`.
+    pub(super) fn is_older_than(&self, version: &Version) -> bool {
+        let is_older =
+            |bound: &Bound| matches!(bound, Bound::Within(numbers) if compare(numbers, version.numbers()).is_lt());
+        self.alternatives.iter().any(|bounds| bounds.len() == 1 && is_older(&bounds[0]))
     }
 
     /// Whether a version is one that is asked for. One that is not finished is only when it is named.

@@ -13,7 +13,7 @@ pub(super) type Files<'a> = &'a dyn Fn(&str) -> Result<Option<String>, BuildErro
 
 /// One place of a tree that asks for a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::build) struct Wish {
+pub(super) struct Wish {
     /// Of which language.
     pub tool: Tool,
     /// What is asked for, as it stands there, shortened and without control characters.

@@ -153,7 +153,8 @@ impl World {
     }
 
     fn cleanup(&self, keep_releases: i64) -> Cleanup {
-        let settings = CleanupSettings { server_id: OURS.to_owned(), keep_releases, build_cache_bytes: 100 };
+        let server_id = OURS.to_owned();
+        let settings = CleanupSettings { server_id, keep_releases, build_cache_bytes: 100, runtime_bytes: 2500 };
         let engine: Arc<dyn Engine> = self.engine.clone();
         Cleanup::new(self.store.clone(), engine, self.slugs.clone(), settings, CancellationToken::new())
     }
