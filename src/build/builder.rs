@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::ca::CaBundle;
 use super::plan::{Recipe, SMALL_FILE_BYTES};
-use super::queue::{BuildPlaces, Queue};
+use super::queue::{BuildPlaces, Place, Queue};
 use super::runtimes::{Errand, Runtimes};
 use super::{BuildError, BuildLogs, FingerprintKey, Plan, SlugStore, Stack};
 use crate::engine::{
@@ -163,8 +163,7 @@ impl Builder {
     /// [`BuildError::is_fault_of_source`] tells whose fault it is; what the build itself said went to `on_line` before.
     /// Nothing is left behind but the build cache, and a slug that no image was made of.
     pub async fn build(&self, request: &BuildRequest, plan: &Plan, on_line: LineSink<'_>) -> Result<Built, BuildError> {
-        let turn = self.queue.turn(request.app.owner_id, request.app.owner.as_str(), request.places, on_line).await;
-        let _turn = turn.map_err(BuildError::Quota)?;
+        let _turn = self.turn(request, on_line).await?;
         self.check_space().await?;
         let limit = self.settings.time_limit;
         let built = async {
@@ -179,6 +178,12 @@ impl Builder {
             }
         };
         tokio::time::timeout(limit, built).await.unwrap_or(Err(BuildError::TimedOut { limit }))
+    }
+
+    /// Waits until it is the turn of a build's owner, which it is until the place is dropped.
+    pub(super) async fn turn(&self, request: &BuildRequest, on_line: LineSink<'_>) -> Result<Place, BuildError> {
+        let turn = self.queue.turn(request.app.owner_id, request.app.owner.as_str(), request.places, on_line).await;
+        turn.map_err(BuildError::Quota)
     }
 
     /// Removes containers that builds have left behind, and their networks: those of one operation, or all of this server.

@@ -85,7 +85,6 @@ impl Builder {
         self.engine.ensure_volume(&cache, &labels([(label::SERVER, &self.server_id), (label::APP, &app)])).await?;
         let mut spec = ContainerSpec {
             name: container_name(request.build_id, "compile"),
-            image: self.base_image(request.errand(), self.settings.stack.build_image(), &request.runtimes).await?,
             command: Some(buildpacks.arguments()),
             env: [
                 ("STACK", STACK_NAME),
@@ -106,7 +105,8 @@ impl Builder {
         if bundle.is_some() {
             spec.env.extend(ca::environment());
         }
-        let container = Scratch::create_apart(&self.engine, &self.tasks, spec).await?;
+        let stack = self.settings.stack.build_image();
+        let container = self.container_on(request.errand(), stack, &request.runtimes, spec).await?;
         if let Some(bundle) = bundle {
             // Not as a mount: the engine may be on another machine, and the file readable by us only.
             let archive = bundle.archive().map_err(BuildError::io("packing the CA bundle"))?;

@@ -11,7 +11,6 @@ use tokio::sync::mpsc;
 use super::builder::{BuildRequest, container_name, short};
 use super::restamp::Restamped;
 use super::runtimes::Errand;
-use super::scratch::Scratch;
 use super::{BuildError, Builder};
 use crate::engine::{ByteStream, ContainerSpec, EngineError, Image, Labels, label, labels};
 use crate::model::{App, AppId, Build, BuildId, BuildKind, OperationId, Runtime};
@@ -148,14 +147,10 @@ impl Builder {
         let run_image = self.settings.stack.run_image();
         let spec = ContainerSpec {
             name: container_name(target.build, "lay"),
-            image: self.base_image(target.errand(), run_image.clone(), &target.runtimes).await?,
             labels: self.container_labels(target.app, &target.operation),
             ..ContainerSpec::default()
         };
-        let container = match Scratch::create(&self.engine, &self.tasks, spec).await {
-            Err(EngineError::NotFound { .. }) => return Err(BuildError::NoStack { image: run_image }),
-            created => created?,
-        };
+        let container = self.container_on(target.errand(), run_image, &target.runtimes, spec).await?;
         self.engine.upload(container.id(), "/", self.slug_tar(slug)?).await?;
         let image = self.engine.commit_container(container.id(), &target.reference, &target.labels, &[]).await?;
         Ok(image)

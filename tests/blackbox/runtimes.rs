@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{BROKEN_NODE, Mirror, NODE, Repo, Slipway};
+use crate::support::{BROKEN_NODE, Mirror, NODE, PYTHON, Repo, Slipway};
 
 /// Answers with the version that runs it, and where that lies.
 const SERVER: &str = "require('http').createServer((_, answer) => answer.end(`${process.version} ${process.execPath}`))\
@@ -70,4 +70,39 @@ async fn what_cannot_be_had_is_refused_with_what_there_is() {
         app.push(&node_app(engines)).await.failed().says(&texts);
         assert_eq!(app.versions().await, [1], "{engines}: nothing is released");
     }
+}
+
+#[tokio::test]
+async fn a_python_that_the_stack_lacks_is_built_with_and_runs_beside_node() {
+    let mirror = Mirror::with_python();
+    let server = Slipway::start_with(mirror.options()).await;
+    let owner = server.owner().await;
+    let (app, repo) = (owner.create("python").await, Repo::of("pyapp"));
+    repo.write("runtime.txt", "python-3.9\n");
+    repo.write("pyproject.toml", "[project]\nname = \"x\"\nversion = \"1\"\nrequires-python = \">=3.10\"\n");
+    repo.commit("Ask for a Python that the stack does not have");
+    app.push(&repo).await.succeeded().says(&[
+        "Finding Python 'python-3.9', which runtime.txt asks for",
+        &format!("Fetching Python {PYTHON}"),
+        "Python 3.9.2 gets no more security fixes, since 2025-10-31",
+        "pyproject.toml (project.requires-python) asks for Python '>=3.10', which 3.9.2 is not; runtime.txt goes first",
+        "Successfully installed",
+    ]);
+    app.ask("/").await.expect(200);
+    let run = async |command: &str| app.post("/run", &json!({ "command": command })).await.expect(200).text;
+    let says = run("python -c 'import sys; print(sys.version, sys.base_prefix)'").await;
+    assert!(says.contains("3.9.2 ") && says.contains("/opt/slipway/runtimes/python/3.9.2"), "{says}");
+
+    // Both languages of a tree that is built by both.
+    repo.write(".buildpacks", "nodejs\npython\n");
+    repo.write("package.json", &json!({ "engines": { "node": "^24" } }).to_string());
+    repo.commit("Build by Node.js, too");
+    app.push(&repo).await.succeeded().says(&[&format!("Fetching Node.js {NODE}"), "3.9.2, as in the last build"]);
+    let says = run("node --version; python --version").await;
+    assert!(says.contains(NODE) && says.contains("3.9.2"), "{says}");
+
+    let broken = owner.create("broken").await;
+    repo.write("runtime.txt", "python-3.8\n");
+    repo.commit("Ask for one that is not what its checksum says");
+    broken.push(&repo).await.failed().says(&["asks for Python 'python-3.8'", "is not what its checksum in"]);
 }

@@ -1,8 +1,10 @@
 //! Who fetches runtimes: mise, in a container that has nothing of any app, neither files nor config nor cache.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use futures_util::StreamExt;
+use regex::Regex;
 use sha2::{Digest, Sha256};
 
 use super::Tool;
@@ -30,6 +32,9 @@ pub const RUNTIME_IMAGE_PREFIX: &str = "slipway/runtimes:";
 const LINES_MAX: usize = 50_000;
 
 const LOG_BYTES: u64 = 16 << 20;
+
+/// Most characters of a reason.
+const REASON_CHARS: usize = 300;
 
 /// For whom something is fetched, and what has to end before it may be left behind.
 #[derive(Clone, Copy)]
@@ -137,7 +142,7 @@ impl Builder {
             Ok::<_, BuildError>(match status.code {
                 0 => Ok(printed),
                 code if last.is_empty() => Err(format!("it ended with status {code}")),
-                _ => Err(last.chars().filter(|c| !c.is_control()).take(300).collect()),
+                _ => Err(plain(&last)),
             })
         };
         let limit = self.settings.time_limit;
@@ -154,9 +159,9 @@ impl Builder {
             Tool::Node => &[("MISE_NODE_MIRROR_URL", format!("{url}/")), ("MISE_USE_VERSIONS_HOST", "0".to_owned())],
             _ => &[
                 ("MISE_URL_REPLACEMENTS", serde_json::json!({ "regex:^https?://": format!("{url}/") }).to_string()),
+                ("PYTHON_RELEASES", format!("{url}/github.com")),
                 ("RUSTUP_DIST_SERVER", format!("{url}/static.rust-lang.org")),
                 // Attestations are asked of another host; the checksums beside the files remain.
-                ("MISE_PYTHON_GITHUB_ATTESTATIONS", "0".to_owned()),
                 ("MISE_RUBY_GITHUB_ATTESTATIONS", "0".to_owned()),
             ],
         };
@@ -165,6 +170,24 @@ impl Builder {
     }
 }
 
+/// What an installer said, for people: without a login that a mirror's address may have.
+pub(super) fn plain(line: &str) -> String {
+    static LOGIN: LazyLock<Regex> = LazyLock::new(|| Regex::new("://[^/@[:space:]]+@").expect("it is one"));
+    LOGIN.replace_all(line, "://").chars().filter(|c| !c.is_control()).take(REASON_CHARS).collect()
+}
+
 fn npm_registry(url: &str) -> (String, String) {
     ("npm_config_registry".to_owned(), format!("{url}/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_plain_line_without_a_login() {
+        assert_eq!(plain("404 for url (https://me:secret@m.example/a)"), "404 for url (https://m.example/a)");
+        assert_eq!(plain("a\u{1b}[31mb"), "a[31mb");
+        assert_eq!(plain(&"x".repeat(1000)).len(), REASON_CHARS);
+    }
 }

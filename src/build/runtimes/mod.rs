@@ -28,6 +28,7 @@ type Versions = BTreeMap<Tool, Version>;
 #[derive(Debug, Default)]
 pub(super) struct Runtimes {
     installing: tokio::sync::Mutex<()>,
+    listing: tokio::sync::Mutex<()>,
     listed: Mutex<BTreeMap<Tool, Listed>>,
     /// Of which image, and what that has.
     of_stack: Mutex<Option<(String, Versions)>>,

@@ -7,7 +7,7 @@ use time::{Date, OffsetDateTime};
 
 use super::choose::{choose, overview};
 use super::detect::languages;
-use super::installer::Errand;
+use super::installer::{Errand, plain};
 use super::lines;
 use super::version::{Requirement, Version};
 use super::wishes::{Wish, wishes};
@@ -55,7 +55,7 @@ impl Builder {
             if let Some(wish) = wishes.first() {
                 let known = earlier.iter().find(|it| it.tool == wish.tool.name() && it.wish == wish.text);
                 let known = known.filter(|_| !request.no_cache);
-                let choice = Choice { builder: self, errand: request.errand(), wish, today: today(), on_line };
+                let choice = Choice { builder: self, request, wish, today: today(), on_line };
                 chosen.push(choice.make(known, &wishes[1..]).await?);
             }
         }
@@ -67,11 +67,13 @@ impl Builder {
         self.settings
             .runtime_mirrors
             .of(tool.name())
-            .map_or_else(|| tool.hosts().to_owned(), |url| format!("the mirror {url}"))
+            .map_or_else(|| tool.hosts().to_owned(), |url| format!("the mirror {}", plain(url)))
     }
 
     /// The versions of a language that its publisher has, asked for now and then.
     async fn available(&self, errand: Errand<'_>, tool: Tool) -> Result<Result<Vec<Version>, String>, BuildError> {
+        // Whoever comes while somebody asks waits for the answer.
+        let _turn = self.runtimes.listing.lock().await;
         let known = self.runtimes.listed.lock().expect("nothing panics while it is held").get(&tool).cloned();
         if let Some(Listed { at, versions }) = known {
             let lasts = if versions.is_ok() { LIST_LASTS } else { SILENCE_LASTS };
@@ -91,7 +93,7 @@ impl Builder {
 /// A choice that is to be made.
 struct Choice<'a> {
     builder: &'a Builder,
-    errand: Errand<'a>,
+    request: &'a BuildRequest,
     wish: &'a Wish,
     today: Date,
     on_line: LineSink<'a>,
@@ -107,7 +109,7 @@ impl Choice<'_> {
             )));
         };
         let phase = Phase::begin(self.on_line, &format!("Finding {tool} '{text}', which {place} asks for"));
-        let stack = self.builder.versions_of_stack(self.errand).await?.remove(tool);
+        let stack = self.builder.versions_of_stack(self.request.errand()).await?.remove(tool);
         let version = match known {
             Some(Runtime { version: None, .. }) if stack.is_some() => None,
             Some(Runtime { version: Some(version), .. }) => {
@@ -131,7 +133,7 @@ impl Choice<'_> {
         let version = Version::parse(version).ok_or_else(|| {
             BuildError::Refused(format!("The last build had {tool} '{version}', which is no version."))
         })?;
-        match self.builder.ensure_runtime(self.errand, *tool, &version, self.on_line).await? {
+        match self.fetch(&version).await? {
             Ok(()) => Ok(Some(version)),
             Err(reason) => Err(BuildError::Refused(format!(
                 "This server has {tool} {version} no more, and {} does not give it: {reason}. Push again when it answers, or with \
@@ -139,6 +141,14 @@ impl Choice<'_> {
                 self.builder.source_of(*tool)
             ))),
         }
+    }
+
+    /// Makes sure that a version is here. Fetching one is work of the build's owner like any other.
+    async fn fetch(&self, version: &Version) -> Result<Result<(), String>, BuildError> {
+        let tool = self.wish.tool;
+        let is_here = self.builder.versions_here(tool)?.contains(version);
+        let _turn = if is_here { None } else { Some(self.builder.turn(self.request, self.on_line).await?) };
+        self.builder.ensure_runtime(self.request.errand(), tool, version, self.on_line).await
     }
 
     /// The newest version that fits; `None` for the stack's own.
@@ -154,14 +164,14 @@ impl Choice<'_> {
             phase.detail(&format!("{version}, the stack's own"));
             return Ok(None);
         }
-        let reason = match self.builder.available(self.errand, tool).await? {
+        let reason = match self.builder.available(self.request.errand(), tool).await? {
             Err(reason) => reason,
             Ok(there) => match choose(tool, requirement, &there, self.today) {
                 None if fits.is_none() => return Err(self.none_fits(&there, stack)),
                 None => String::new(),
                 // Debian fixes the stack's in place, whatever its last number says.
                 Some(version) if fits.is_some_and(|own| tool.is_same_line(own, version)) => String::new(),
-                Some(version) => match self.builder.ensure_runtime(self.errand, tool, version, self.on_line).await? {
+                Some(version) => match self.fetch(version).await? {
                     Ok(()) => {
                         phase.detail(&format!("{version}, the newest of the best line that fits"));
                         return Ok(Some(version.clone()));

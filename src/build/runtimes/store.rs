@@ -96,12 +96,7 @@ impl Builder {
     ///
     /// # Errors
     /// [`BuildError::Refused`] when a runtime is not in the store any more and cannot be fetched again.
-    pub(in crate::build) async fn base_image(
-        &self,
-        errand: Errand<'_>,
-        stack: String,
-        runtimes: &[Runtime],
-    ) -> Result<String, BuildError> {
+    async fn base_image(&self, errand: Errand<'_>, stack: String, runtimes: &[Runtime]) -> Result<String, BuildError> {
         let stack = self.stack_image_id(stack).await?;
         let made_of = runtimes_label(runtimes);
         if made_of.is_empty() {
@@ -138,6 +133,31 @@ impl Builder {
         let labels = labels([(label::SERVER, &self.server_id), (label::RUNTIMES, &made_of)]);
         let image = self.engine.commit_container(container.id(), &reference, &labels, &changes).await?;
         Ok(image.id)
+    }
+
+    /// A container of one of the stack's images with these runtimes; of `spec` all but the image counts.
+    ///
+    /// Cancel-safe.
+    ///
+    /// # Errors
+    /// [`BuildError::NoStack`] when the stack's image is not there; those of [`Builder::base_image`].
+    pub(in crate::build) async fn container_on(
+        &self,
+        errand: Errand<'_>,
+        stack: String,
+        runtimes: &[Runtime],
+        mut spec: ContainerSpec,
+    ) -> Result<Scratch, BuildError> {
+        for may_try_again in [true, false] {
+            spec.image = self.base_image(errand, stack.clone(), runtimes).await?;
+            match Scratch::create_apart(&self.engine, &self.tasks, spec.clone()).await {
+                // Clean-up may have removed the image that no build needed until now.
+                Err(EngineError::NotFound { .. }) if may_try_again => {}
+                Err(EngineError::NotFound { .. }) => break,
+                created => return Ok(created?),
+            }
+        }
+        Err(BuildError::NoStack { image: stack })
     }
 
     /// Fetches a runtime again that the store has lost.

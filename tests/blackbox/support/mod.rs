@@ -34,7 +34,7 @@ pub use engine::Engine;
 pub use git::{Finished, Running};
 pub use key::{Key, KeyKind};
 pub use load::Load;
-pub use mirror::{BROKEN_NODE, Mirror, NODE};
+pub use mirror::{BROKEN_NODE, Mirror, NODE, PYTHON};
 pub use postgres::Postgres;
 pub use process::{processes_with, run};
 pub use raw::raw_request;
