@@ -137,8 +137,8 @@ pub async fn set_runtimes<'c>(
     Ok(())
 }
 
-/// What the app's newest successful build was made with.
-pub async fn last_runtimes<'c>(executor: impl AnyExecutor<'c>, app: AppId) -> Result<Vec<Runtime>, StoreError> {
+/// What the app's newest successful build was made with; `None` before the first one.
+pub async fn last_runtimes<'c>(executor: impl AnyExecutor<'c>, app: AppId) -> Result<Option<Vec<Runtime>>, StoreError> {
     let row = sqlx::query(
         "SELECT runtimes FROM builds WHERE app_id = $1 AND status = $2 ORDER BY created_at DESC, id LIMIT 1",
     )
@@ -146,7 +146,7 @@ pub async fn last_runtimes<'c>(executor: impl AnyExecutor<'c>, app: AppId) -> Re
     .bind(BuildStatus::Succeeded.as_str())
     .fetch_optional(executor)
     .await?;
-    Ok(row.as_ref().map(runtimes).transpose()?.unwrap_or_default())
+    row.as_ref().map(runtimes).transpose()
 }
 
 /// Marks an app's unfinished builds as failed.

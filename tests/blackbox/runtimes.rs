@@ -49,6 +49,20 @@ async fn an_open_range_gets_the_long_term_line_once_per_server_and_keeps_it() {
     assert!(!push.has(&fetching), "{}", push.output());
     assert!(other.ask("/").await.expect(200).text.starts_with(&format!("v{NODE} ")));
     assert_eq!(mirror.downloads(NODE), 1, "{:?}", mirror.asked());
+    let (third, repo) = (owner.create("third").await, node_app(""));
+    third.push(&repo).await.succeeded().says(&["Finding a current Node.js: this app asks for none"]);
+    assert!(third.ask("/").await.expect(200).text.starts_with(&format!("v{NODE} ")));
+    assert_eq!(mirror.downloads(NODE), 1, "{:?}", mirror.asked());
+
+    // The engine may lose an image: it is made again, with its runtime.
+    let ours = format!("slipway/app-{}:", app.name);
+    for name in server.docker().image_names(&format!("io.slipway.runtimes=node-{NODE}")).await {
+        if name.starts_with(&ours) {
+            server.docker().remove_image(&name).await;
+        }
+    }
+    app.post("/releases/rollback", &json!({ "version": 2 })).await.expect(201);
+    assert!(app.ask("/").await.expect(200).text.starts_with(&format!("v{NODE} ")));
     let one_off = other.post("/run", &json!({ "command": "node --version" })).await.expect(200).json();
     assert!(one_off.to_string().contains(NODE), "{one_off}");
 }
@@ -59,7 +73,7 @@ async fn what_cannot_be_had_is_refused_with_what_there_is() {
     let server = Slipway::start_with(mirror.options()).await;
     let owner = server.owner().await;
     for (engines, texts) in [
-        (">=99", ["asks for Node.js '>=99', and there is no such version", "There is: 26.12.1, 24.22.3"]),
+        (">=99", ["asks for Node.js '>=99', and there is no such version", "There is: 25.9.0, 24.22.3"]),
         ("twenty", ["asks for Node.js 'twenty', which is no version", "write for example 24.x"]),
         // Its archive is not the one that its checksum was made of.
         (BROKEN_NODE, ["cannot fetch: the mirror http://172.17.0.1:", "SLIPWAY_RUNTIME_MIRRORS=node=URL"]),
@@ -102,7 +116,7 @@ async fn a_python_that_the_stack_lacks_is_built_with_and_runs_beside_node() {
     assert!(says.contains(NODE) && says.contains("3.9.2"), "{says}");
 
     let broken = owner.create("broken").await;
-    repo.write("runtime.txt", "python-3.8\n");
+    repo.write("runtime.txt", "python-3.9.1\n");
     repo.commit("Ask for one that is not what its checksum says");
-    broken.push(&repo).await.failed().says(&["asks for Python 'python-3.8'", "is not what its checksum in"]);
+    broken.push(&repo).await.failed().says(&["asks for Python 'python-3.9.1'", "is not what its checksum in"]);
 }

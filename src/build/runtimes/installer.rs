@@ -12,7 +12,7 @@ use super::version::Version;
 use crate::build::builder::container_name;
 use crate::build::scratch::Scratch;
 use crate::build::{BuildError, Builder};
-use crate::engine::{BUILD_NETWORK, ContainerSpec, EngineError, LogOutput, byte_stream};
+use crate::engine::{BUILD_NETWORK, ContainerSpec, EngineError, LogOutput, byte_stream, labels};
 use crate::model::{AppId, BuildId, OperationId};
 
 /// What runs in the container.
@@ -27,6 +27,9 @@ const MISE_SHA512: &str = "06eb4f146cb3b4dd1193f1ce1ef1ee7fe5bcd0292f4110236c358
 
 /// Names of images that the stack has with runtimes begin so; also that of the installer.
 pub const RUNTIME_IMAGE_PREFIX: &str = "slipway/runtimes:";
+
+/// Label of the installer: the stack's image that it was made on.
+const INSTALLER: &str = "io.slipway.installer";
 
 /// Most lines that are read of an installer.
 const LINES_MAX: usize = 50_000;
@@ -89,8 +92,23 @@ impl Builder {
         if let Err(reason) = self.printed(&container).await? {
             return Ok(Err(format!("{MISE} of the npm registry: {reason}")));
         }
-        let image = self.engine.commit_container(container.id(), &reference, &BTreeMap::new(), &[]).await?;
+        let stack = self.settings.stack.build_image();
+        let image =
+            self.engine.commit_container(container.id(), &reference, &labels([(INSTALLER, &stack)]), &[]).await?;
+        self.remove_old_installers(&image.id, &stack).await?;
         Ok(Ok(image.id))
+    }
+
+    /// Removes what was made on an earlier build image of the stack, unless somebody is using it.
+    async fn remove_old_installers(&self, present: &str, stack: &str) -> Result<(), BuildError> {
+        for old in self.engine.images(&labels([(INSTALLER, stack)])).await? {
+            for name in old.tags.iter().filter(|name| old.id != present && name.starts_with(RUNTIME_IMAGE_PREFIX)) {
+                if let Err(error) = self.engine.remove_image(name).await {
+                    tracing::debug!(name, %error, "an installer of an old stack is still in use");
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn installer_container(

@@ -30,7 +30,8 @@ impl Builder {
     /// Finds the runtimes that a build by buildpacks asks for, and fetches those that this server has not had yet.
     ///
     /// What a wish means stays as it was in `earlier`, the runtimes of the app's last build, until the wish changes or the
-    /// build is to start from nothing. An app that wishes for nothing has the stack's own.
+    /// build is to start from nothing. An app that asks for nothing has the stack's own, unless the line of that had ended when
+    /// the app was built first: then it has the newest that has settled.
     ///
     /// Cancel-safe.
     ///
@@ -41,25 +42,39 @@ impl Builder {
         &self,
         request: &BuildRequest,
         plan: &Plan,
-        earlier: &[Runtime],
+        earlier: Option<&[Runtime]>,
         on_line: LineSink<'_>,
     ) -> Result<Vec<Runtime>, BuildError> {
         let Recipe::Slug(buildpacks, _) = &plan.recipe else { return Ok(Vec::new()) };
         let (source, buildpacks) = (Arc::clone(&plan.source), buildpacks.clone());
         let asked = self.blocking("reading the repository", move || {
             let files = |path: &str| text_file(&source, path);
-            languages(&buildpacks, &files)?.into_iter().map(|tool| wishes(tool, &files)).collect::<Result<Vec<_>, _>>()
+            let of = |tool| Ok::<_, BuildError>((tool, wishes(tool, &files)?));
+            languages(&buildpacks, &files)?.into_iter().map(of).collect::<Result<Vec<_>, _>>()
         });
+        let earlier = earlier.filter(|_| !request.no_cache);
         let mut chosen = Vec::new();
-        for wishes in asked.await? {
-            if let Some(wish) = wishes.first() {
-                let known = earlier.iter().find(|it| it.tool == wish.tool.name() && it.wish == wish.text);
-                let known = known.filter(|_| !request.no_cache);
-                let choice = Choice { builder: self, request, wish, today: today(), on_line };
-                chosen.push(choice.make(known, &wishes[1..]).await?);
+        for (tool, wishes) in asked.await? {
+            let none = Wish::none(tool);
+            let wish = wishes.first().unwrap_or(&none);
+            let known = earlier.into_iter().flatten().find(|it| it.tool == tool.name() && it.wish == wish.text);
+            if wish.is_none()
+                && known.is_none()
+                && (earlier.is_some() || self.has_current(request.errand(), tool).await?)
+            {
+                continue;
             }
+            let choice = Choice { builder: self, request, wish, today: today(), on_line };
+            chosen.push(choice.make(known, wishes.get(1..).unwrap_or_default()).await?);
         }
         Ok(chosen)
+    }
+
+    /// Whether the stack's version of a language is of a line that still gets fixes.
+    async fn has_current(&self, errand: Errand<'_>, tool: Tool) -> Result<bool, BuildError> {
+        let versions = self.versions_of_stack(errand).await?;
+        let standing = |version| lines::standing(tool, version, today());
+        Ok(versions.get(&tool).is_some_and(|version| standing(version) != lines::Standing::Ended))
     }
 
     /// Who is asked for a language, for messages.
@@ -108,7 +123,11 @@ impl Choice<'_> {
                 tool.example()
             )));
         };
-        let phase = Phase::begin(self.on_line, &format!("Finding {tool} '{text}', which {place} asks for"));
+        let title = match self.wish.is_none() {
+            true => format!("Finding a current {tool}: this app asks for none, and the stack's own has ended"),
+            false => format!("Finding {tool} '{text}', which {place} asks for"),
+        };
+        let phase = Phase::begin(self.on_line, &title);
         let stack = self.builder.versions_of_stack(self.request.errand()).await?.remove(tool);
         let version = match known {
             Some(Runtime { version: None, .. }) if stack.is_some() => None,

@@ -5,7 +5,7 @@ mod version_files;
 
 use super::Tool;
 use super::ranges::{Dialect, version_or_alias};
-use super::version::{Requirement, TEXT_MAX};
+use super::version::{Pick, Requirement, TEXT_MAX};
 use crate::build::BuildError;
 
 /// A file of the tree by its path; `None` where there is none.
@@ -28,6 +28,16 @@ impl Wish {
     fn new(tool: Tool, text: &str, place: impl Into<String>, requirement: Option<Requirement>) -> Self {
         let shown: String = text.trim().chars().take(TEXT_MAX).map(|c| if c.is_control() { '?' } else { c }).collect();
         Self { tool, text: shown, place: place.into(), requirement }
+    }
+
+    /// That of a tree that asks for nothing: any version will do.
+    pub fn none(tool: Tool) -> Self {
+        Self::new(tool, "", "", Some(Requirement::any(Pick::Settled)))
+    }
+
+    /// Whether the tree asks for anything.
+    pub fn is_none(&self) -> bool {
+        self.place.is_empty()
     }
 
     /// What stands in a version file, or in one of a version manager.

@@ -51,7 +51,8 @@ impl Platform {
         };
         builds::insert(store.pool(), id, &new).await?;
         let earlier = builds::last_runtimes(store.pool(), app.id).await?;
-        request.runtimes = self.0.builder.choose_runtimes(&request, plan, &earlier, &|line| out.line(line)).await?;
+        let on_line = |line: &str| out.line(line);
+        request.runtimes = self.0.builder.choose_runtimes(&request, plan, earlier.as_deref(), &on_line).await?;
         builds::set_runtimes(store.pool(), id, &request.runtimes).await?;
         let may_reuse = !(deploy.no_cache || deploy.redeploy);
         let (mut result, reused) = self.image_for(&request, plan, may_reuse, out).await?;

@@ -21,10 +21,10 @@ pub const PYTHON: &str = "3.9.2";
 /// What python-build-standalone would call it.
 const PYTHON_ARCHIVE: &str = "cpython-3.9.2+20240713-x86_64-unknown-linux-gnu-install_only_stripped.tar.gz";
 /// The same, of another version and with a checksum that is not its own.
-const BROKEN_PYTHON_ARCHIVE: &str = "cpython-3.8.9+20240713-x86_64-unknown-linux-gnu-install_only_stripped.tar.gz";
+const BROKEN_PYTHON_ARCHIVE: &str = "cpython-3.9.1+20240713-x86_64-unknown-linux-gnu-install_only_stripped.tar.gz";
 
 /// What it lists.
-const LISTED: [&str; 5] = ["26.12.1", NODE, "23.11.1", BROKEN_NODE, "18.20.8"];
+const LISTED: [&str; 5] = ["25.9.0", NODE, "23.11.1", BROKEN_NODE, "18.20.8"];
 
 /// This machine, as containers reach it.
 const HOST: &str = "172.17.0.1";
