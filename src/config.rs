@@ -15,7 +15,9 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::model::{BaseImages, BuilderKey, ChallengeChoice, Frontend, OutboundAllow, Registration, Size};
+use crate::model::{
+    BaseImages, BuilderKey, ChallengeChoice, Frontend, OutboundAllow, Registration, RuntimeMirrors, Size,
+};
 
 pub use options::{ConfigError, Options, Origin};
 pub use settings::{DefaultValue, SETTINGS, Setting};
@@ -143,6 +145,10 @@ pub struct Config {
     pub log_lines_per_second: u64,
     /// How many releases of each app clean-up keeps restorable.
     pub keep_releases: i64,
+    /// Where runtimes are fetched from instead of where their publishers have them.
+    pub runtime_mirrors: RuntimeMirrors,
+    /// Most bytes of the runtimes that are kept.
+    pub runtime_bytes: u64,
     /// Most bytes of all build caches of apps together.
     pub build_cache_bytes: u64,
     /// Of whom certificates are asked; `None` for nobody.

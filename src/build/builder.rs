@@ -10,14 +10,17 @@ use tokio_util::task::TaskTracker;
 
 use super::ca::CaBundle;
 use super::plan::{Recipe, SMALL_FILE_BYTES};
-use super::queue::{BuildPlaces, Queue};
+use super::queue::{BuildPlaces, Place, Queue};
 use super::running::Running;
+use super::runtimes::{Errand, Runtimes};
 use super::{BuildError, BuildLogs, FingerprintKey, Plan, SlugStore, Stack};
 use crate::engine::{
     BUILD_NETWORK, Engine, EngineError, ImageFetcher, Labels, LineSink, Purpose, Resources, label, labels,
 };
 use crate::git::Source;
-use crate::model::{App, AppId, BuildId, BuildKind, ConfigVars, Frontend, OperationId, Procfile, UserId};
+use crate::model::{
+    App, AppId, BuildId, BuildKind, ConfigVars, Frontend, OperationId, Procfile, Runtime, RuntimeMirrors, UserId,
+};
 use crate::outbound::Outbound;
 
 /// Names of containers that builds use begin so.
@@ -57,6 +60,8 @@ pub struct BuildSettings {
     pub fingerprint_key: FingerprintKey,
     /// Programs beside the engine's own that may read Dockerfiles.
     pub frontends: Vec<Frontend>,
+    /// Where runtimes are fetched from instead of where their publishers have them.
+    pub runtime_mirrors: RuntimeMirrors,
 }
 
 /// One build that is asked for.
@@ -76,6 +81,15 @@ pub struct BuildRequest {
     pub no_cache: bool,
     /// How many builds the app's owner may have.
     pub places: BuildPlaces,
+    /// What [`Builder::choose_runtimes`] found for it.
+    pub runtimes: Vec<Runtime>,
+}
+
+impl BuildRequest {
+    /// What is fetched for it belongs to this.
+    pub(super) fn errand(&self) -> Errand<'_> {
+        Errand { app: self.app.id, build: self.build_id, operation: &self.operation }
+    }
 }
 
 /// What came of a build.
@@ -100,6 +114,7 @@ pub struct Builder {
     pub(super) settings: BuildSettings,
     pub(super) server_id: String,
     pub(super) tasks: TaskTracker,
+    pub(super) runtimes: Runtimes,
     queue: Queue,
     /// Where the engine keeps its things, once it was asked.
     pub(super) engine_root: tokio::sync::OnceCell<PathBuf>,
@@ -121,6 +136,7 @@ impl Builder {
             queue,
             engine_root: tokio::sync::OnceCell::new(),
             running: Running::default(),
+            runtimes: Runtimes::default(),
             held: Arc::default(),
         }
     }
@@ -153,8 +169,7 @@ impl Builder {
     /// [`BuildError::is_fault_of_source`] tells whose fault it is; what the build itself said went to `on_line` before.
     /// Nothing is left behind but the build cache, and a slug that no image was made of.
     pub async fn build(&self, request: &BuildRequest, plan: &Plan, on_line: LineSink<'_>) -> Result<Built, BuildError> {
-        let turn = self.queue.turn(request.app.owner_id, request.app.owner.as_str(), request.places, on_line).await;
-        let _turn = turn.map_err(BuildError::Quota)?;
+        let _turn = self.turn(request, on_line).await?;
         self.check_space().await?;
         let mark = self.mark(&request.app);
         let (_place, ended) = self.running.enter(request.operation.clone(), request.app.id, mark);
@@ -175,6 +190,12 @@ impl Builder {
             Ok(why) = ended => Err(why),
             built = tokio::time::timeout(limit, built) => built.unwrap_or(Err(BuildError::TimedOut { limit })),
         }
+    }
+
+    /// Waits until it is the turn of a build's owner, which it is until the place is dropped.
+    pub(super) async fn turn(&self, request: &BuildRequest, on_line: LineSink<'_>) -> Result<Place, BuildError> {
+        let turn = self.queue.turn(request.app.owner_id, request.app.owner.as_str(), request.places, on_line).await;
+        turn.map_err(BuildError::Quota)
     }
 
     /// Removes containers that builds have left behind, and their networks: those of one operation, or all of this server.

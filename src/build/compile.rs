@@ -51,9 +51,8 @@ impl Builder {
         // All that can be refused without starting anything.
         let rules = self.source_file(&request.source, SLUGIGNORE).await?.unwrap_or_default();
         let rules = Slugignore::parse(&rules)?;
-        let build_image = self.stack_image_id(self.settings.stack.build_image()).await?;
         self.stack_image_id(self.settings.stack.run_image()).await?;
-        let container = self.builder_container(request, build_image, buildpacks).await?;
+        let container = self.builder_container(request, buildpacks).await?;
         self.fill(&container, request, foreign).await?;
         let app_type = self.compile(&container, request, on_line).await?;
         let tree = Arc::new(self.fetch(&container, rules).await?);
@@ -88,12 +87,7 @@ impl Builder {
     }
 
     /// Creates the builder with the app's cache.
-    async fn builder_container(
-        &self,
-        request: &BuildRequest,
-        image: String,
-        buildpacks: &Buildpacks,
-    ) -> Result<Scratch, BuildError> {
+    async fn builder_container(&self, request: &BuildRequest, buildpacks: &Buildpacks) -> Result<Scratch, BuildError> {
         let cache = cache_volume(&request.app);
         if request.no_cache {
             self.engine.remove_volume(&cache).await?;
@@ -102,7 +96,6 @@ impl Builder {
         self.engine.ensure_volume(&cache, &labels([(label::SERVER, &self.server_id), (label::APP, &app)])).await?;
         let mut spec = ContainerSpec {
             name: container_name(request.build_id, "compile"),
-            image,
             command: Some(buildpacks.arguments()),
             env: [
                 ("STACK", STACK_NAME),
@@ -123,7 +116,8 @@ impl Builder {
         if bundle.is_some() {
             spec.env.extend(ca::environment());
         }
-        let container = Scratch::create_apart(&self.engine, &self.tasks, spec).await?;
+        let stack = self.settings.stack.build_image();
+        let container = self.container_on(request.errand(), stack, &request.runtimes, spec).await?;
         if let Some(bundle) = bundle {
             // Not as a mount: the engine may be on another machine, and the file readable by us only.
             let archive = bundle.archive().map_err(BuildError::io("packing the CA bundle"))?;
@@ -206,7 +200,7 @@ impl Builder {
     }
 
     /// Writes the archive to an unnamed file, where it can be read in any order.
-    async fn spool(&self, mut archive: ByteStream, limit_bytes: u64) -> Result<File, BuildError> {
+    pub(super) async fn spool(&self, mut archive: ByteStream, limit_bytes: u64) -> Result<File, BuildError> {
         let writing = || BuildError::io(format!("writing to {}", self.slugs().dir().display()));
         let file = tempfile::tempfile_in(self.slugs().dir()).map_err(writing())?;
         let mut file = tokio::fs::File::from_std(file);

@@ -62,6 +62,10 @@ impl Builder {
                     parts.add("stack", &self.stack_image_id(image).await?);
                 }
                 parts.add("buildpacks", &buildpacks::digest());
+                for runtime in &request.runtimes {
+                    parts.add("runtime", &runtime.tool);
+                    parts.add("version", runtime.version.as_deref().unwrap_or_default());
+                }
                 parts.add("chosen", &format!("{chosen:?}"));
                 for buildpack in foreign {
                     parts.add("tree", buildpack.source.tree());

@@ -1,6 +1,6 @@
 //! Images of apps: their names and labels, and how one is made from a slug.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,11 +11,11 @@ use tokio::sync::mpsc;
 
 use super::builder::{BuildRequest, container_name, short};
 use super::restamp::Restamped;
-use super::scratch::Scratch;
+use super::runtimes::Errand;
 use super::tree::Tree;
 use super::{BuildError, Builder};
 use crate::engine::{ByteStream, ContainerSpec, EngineError, Image, Labels, label, labels};
-use crate::model::{App, AppId, Build, BuildId, BuildKind, OperationId};
+use crate::model::{App, AppId, Build, BuildId, BuildKind, OperationId, Runtime};
 
 /// How long a slug may take on its way into an image.
 const LAY_LIMIT: Duration = Duration::from_secs(600);
@@ -30,6 +30,13 @@ pub(super) struct Target {
     app: AppId,
     build: BuildId,
     operation: OperationId,
+    runtimes: Vec<Runtime>,
+}
+
+impl Target {
+    fn errand(&self) -> Errand<'_> {
+        Errand { app: self.app, build: self.build, operation: &self.operation }
+    }
 }
 
 /// Repositories of images of apps begin so; no other name is Slipway's to take away.
@@ -49,6 +56,7 @@ impl Builder {
             app: app.id,
             build: *build_id,
             operation: request.operation.clone(),
+            runtimes: request.runtimes.clone(),
         }
     }
 
@@ -77,6 +85,7 @@ impl Builder {
             app: build.app_id,
             build: build.id,
             operation: OperationId::new(),
+            runtimes: build.runtimes.clone(),
         };
         let laid = tokio::time::timeout(LAY_LIMIT, self.lay(&target, self.slug_tar(slug)?)).await;
         laid.map_err(|_| BuildError::TimedOut { limit: LAY_LIMIT })??;
@@ -126,27 +135,24 @@ impl Builder {
             app: app.id,
             build: new,
             operation: operation.clone(),
+            runtimes: build.runtimes.clone(),
         };
         let laid = tokio::time::timeout(LAY_LIMIT, self.lay(&target, self.slug_tar(slug)?)).await;
         laid.map_err(|_| BuildError::TimedOut { limit: LAY_LIMIT })??;
         Ok(target.reference)
     }
 
-    /// Lays files, a tar archive, on the stack's run image.
+    /// Lays files, a tar archive, on the stack's run image, with the runtimes that they were built for.
     ///
     /// Cancel-safe: the container that it takes is removed, and the image has its name only once it is whole.
     pub(super) async fn lay(&self, target: &Target, files: ByteStream) -> Result<Image, BuildError> {
         let run_image = self.settings.stack.run_image();
         let spec = ContainerSpec {
             name: container_name(target.build, "lay"),
-            image: self.stack_image_id(run_image.clone()).await?,
             labels: self.container_labels(target.app, &target.operation),
             ..ContainerSpec::default()
         };
-        let container = match Scratch::create(&self.engine, &self.tasks, spec).await {
-            Err(EngineError::NotFound { .. }) => return Err(BuildError::NoStack { image: run_image }),
-            created => created?,
-        };
+        let container = self.container_on(target.errand(), run_image, &target.runtimes, spec).await?;
         self.engine.upload(container.id(), "/", files).await?;
         let image = self.engine.commit_container(container.id(), &target.reference, &target.labels, &[]).await?;
         Ok(image)
@@ -165,8 +171,25 @@ impl Builder {
     /// The slug unpacked to a plain tar archive, its files dated now, as a stream.
     fn slug_tar(&self, slug: &str) -> Result<ByteStream, BuildError> {
         let file = self.slugs().read(slug).map_err(BuildError::io(format!("opening slug {slug}")))?;
-        let mut tar = Restamped::new(GzDecoder::new(io::BufReader::new(file)), now());
-        Ok(self.written(move |mut out| io::copy(&mut tar, &mut out).and_then(|_| out.flush())))
+        Ok(self.stream_of(Restamped::new(GzDecoder::new(io::BufReader::new(file)), now())))
+    }
+
+    /// What a reader gives, read ahead by a thread of its own.
+    pub(super) fn stream_of(&self, mut reader: impl Read + Send + 'static) -> ByteStream {
+        let (give, take) = mpsc::channel(CHUNKS_AHEAD);
+        self.tasks.spawn_blocking(move || {
+            loop {
+                let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+                let read = (&mut reader).take(CHUNK_BYTES as u64).read_to_end(&mut chunk);
+                let is_last = !matches!(read, Ok(1..));
+                let item = read.map(|_| Bytes::from(chunk));
+                // A reader that went away has no use for the rest.
+                if matches!(item, Ok(ref bytes) if bytes.is_empty()) || give.blocking_send(item).is_err() || is_last {
+                    break;
+                }
+            }
+        });
+        Box::pin(stream::unfold(take, |mut take| async { take.recv().await.map(|chunk| (chunk, take)) }))
     }
 
     /// A built tree as a plain tar archive, its files dated now, as a stream.

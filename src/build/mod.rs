@@ -27,6 +27,7 @@ mod processes;
 mod queue;
 mod restamp;
 mod running;
+mod runtimes;
 mod scratch;
 mod slug;
 mod slugignore;
@@ -36,8 +37,8 @@ mod space;
 mod stack;
 #[cfg(test)]
 mod tests;
-mod tree;
 mod text;
+mod tree;
 mod undetected;
 
 pub use app_json::{AppJson, EnvVar, InvalidAppJson, Scripts};
@@ -48,5 +49,6 @@ pub use fingerprint::FingerprintKey;
 pub use image::APP_IMAGE_PREFIX;
 pub use plan::{Plan, plan};
 pub use queue::BuildPlaces;
+pub use runtimes::{RUNTIME_IMAGE_PREFIX, runtimes_label};
 pub use slugs::{SlugFile, SlugStore};
 pub use stack::{STACK_NAME, Stack, StackStatus};

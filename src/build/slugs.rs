@@ -29,7 +29,8 @@ impl SlugFile {
     }
 }
 
-/// Keeps slugs as `SHA256.tgz` in one directory. A slug that is there is whole: it gets its name after it was synced.
+/// Keeps slugs as `SHA256.tgz` and runtimes as `TOOL-VERSION.tgz` in one directory. What is there is whole: it gets its name
+/// after it was synced.
 #[derive(Debug, Clone)]
 pub struct SlugStore {
     dir: PathBuf,
@@ -103,6 +104,14 @@ impl SlugStore {
     /// When the directory cannot be read.
     pub fn files(&self) -> io::Result<Vec<SlugFile>> {
         self.entries(|name| name.strip_suffix(".tgz").filter(|digest| is_digest(digest)))
+    }
+
+    /// All runtimes, by what they are called (`node-24.1.0`), in that order.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn runtimes(&self) -> io::Result<Vec<SlugFile>> {
+        self.entries(|name| name.strip_suffix(".tgz").filter(|name| is_runtime(name)))
     }
 
     /// Files that are being written, or were when the machine stopped.
@@ -190,9 +199,9 @@ impl SlugStore {
         dir.sync_all()
     }
 
-    /// `None` when the text is no digest, so that no other file can be named.
-    fn path(&self, digest: &str) -> Option<PathBuf> {
-        is_digest(digest).then(|| self.dir.join(format!("{digest}.tgz")))
+    /// `None` when the text is no digest and calls no runtime, so that no other file can be named.
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        (is_digest(name) || is_runtime(name)).then(|| self.dir.join(format!("{name}.tgz")))
     }
 
     /// Where the store lies.
@@ -203,6 +212,16 @@ impl SlugStore {
 
 fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// `node-24.1.0`: a language, a dash and a version.
+fn is_runtime(text: &str) -> bool {
+    let Some((tool, version)) = text.split_once('-') else { return false };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+' | '_');
+    tool.starts_with(|c: char| c.is_ascii_lowercase())
+        && tool.bytes().all(|b| b.is_ascii_lowercase())
+        && version.contains(|c: char| c.is_ascii_digit())
+        && version.chars().all(is_plain)
 }
 
 #[cfg(test)]

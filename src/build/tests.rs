@@ -18,8 +18,8 @@ use crate::engine::docker::Docker;
 use crate::engine::{Container, ContainerSpec, Engine, ImageFetcher, label, labels};
 use crate::git::Source;
 use crate::model::{
-    App, AppId, Build, BuildId, BuildKind, BuildStatus, ConfigValue, ConfigVars, OperationId, ProcessType, Timestamp,
-    UserId,
+    App, AppId, Build, BuildId, BuildKind, BuildStatus, ConfigValue, ConfigVars, OperationId, ProcessType,
+    RuntimeMirrors, Timestamp, UserId,
 };
 
 /// Where the engine of this machine listens.
@@ -54,6 +54,7 @@ impl World {
             stack: Stack::default(),
             fingerprint_key: FingerprintKey([7; 32]),
             frontends: Vec::new(),
+            runtime_mirrors: RuntimeMirrors::default(),
         };
         change(&mut settings);
         let id = AppId::new();
@@ -101,6 +102,7 @@ impl World {
             config: ConfigVars::new(),
             no_cache: false,
             places: BuildPlaces::UNLIMITED,
+            runtimes: Vec::new(),
         }
     }
 
@@ -334,6 +336,7 @@ fn build_row(world: &World, request: &BuildRequest, built: &Built) -> Build {
         port: built.port,
         health: Default::default(),
         cron: Vec::new(),
+        runtimes: Vec::new(),
         created_at: Timestamp::now(),
         updated_at: Timestamp::now(),
     }

@@ -71,6 +71,7 @@ pub(super) async fn open(config: &Config) -> Result<(Store, Cleanup)> {
         server_id: server::server_id(&store).await?,
         keep_releases: config.keep_releases,
         build_cache_bytes: config.build_cache_bytes,
+        runtime_bytes: config.runtime_bytes,
     };
     let slugs = SlugStore::beside(server::slugs_dir(config));
     let cleanup = Cleanup::new(store.clone(), engine, slugs, settings, CancellationToken::new());

@@ -335,6 +335,8 @@ impl Given {
             base_images: self.maybe("build-base-images", parse::base_images)?.unwrap_or_default(),
             min_free_disk_bytes: self.get("min-free-disk", parse::size(0))?,
             outbound_allow: self.maybe("outbound-allow", str::parse)?.unwrap_or_default(),
+            runtime_mirrors: self.maybe("runtime-mirrors", str::parse)?.unwrap_or_default(),
+            runtime_bytes: self.get("runtime-bytes", parse::size(0))?,
             boot_timeout: self.get("boot-timeout", parse::duration(second))?,
             drain_timeout: self.get("drain-timeout", parse::duration(no_time))?,
             websocket_grace: self.get("websocket-grace", parse::duration(no_time))?,

@@ -114,6 +114,13 @@ pub const SETTINGS: &[Setting] = &[
         "git.lan,10.0.0.5:5000,192.168.7.0/24",
         "What apps may have the server fetch from beside public addresses: hosts, HOST:PORT and networks, commas between them",
     ),
+    computed(
+        "runtime-mirrors",
+        "none: each publisher's own hosts",
+        "node=https://mirror.example/node,python=https://mirror.example",
+        "Where runtimes are fetched from instead, as NAME=URL, commas between them",
+    ),
+    fixed("runtime-bytes", "10GiB", "Most bytes of the runtimes that are kept; clean-up removes the least used"),
     fixed("boot-timeout", "60s", "How long a new instance may take until it is healthy"),
     fixed("drain-timeout", "30s", "How long requests may go on at an instance that is being replaced"),
     fixed("websocket-grace", "10s", "How long websockets may stay open to an instance that is being replaced"),

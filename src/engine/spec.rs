@@ -35,6 +35,8 @@ pub mod label {
     pub const TERM_ALL: &str = "all";
     /// Full id of the commit that an image was built from.
     pub const COMMIT: &str = "io.slipway.commit";
+    /// The runtimes that an image of the stack has beside its own, `node-24.1.0 python-3.13.2`.
+    pub const RUNTIMES: &str = "io.slipway.runtimes";
     /// The build that made an image.
     pub const BUILD: &str = "io.slipway.build";
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{AppId, BuildHealth, BuildId, CronTask, ProcessType, Procfile, Timestamp, UserId, Username};
+use super::{AppId, BuildHealth, BuildId, CronTask, ProcessType, Procfile, Runtime, Timestamp, UserId, Username};
 
 /// How an image came about, which decides how its processes are started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +102,8 @@ pub struct Build {
     pub health: BuildHealth,
     /// What it asks to be run when.
     pub cron: Vec<CronTask>,
+    /// The languages whose version it asked for.
+    pub runtimes: Vec<Runtime>,
     /// When the attempt began.
     pub created_at: Timestamp,
     /// When its row last changed.

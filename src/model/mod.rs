@@ -27,6 +27,7 @@ mod quota;
 mod rebase;
 mod release;
 mod routing;
+mod runtime;
 mod setting;
 mod strategy;
 mod target;
@@ -72,6 +73,7 @@ pub use quota::{Quota, QuotaExceeded, QuotaKind, QuotaLimits, Quotas, parse_byte
 pub use rebase::{RebaseOutcome, RebaseResult};
 pub use release::{Release, ReleaseStatus};
 pub use routing::{HttpsMode, InvalidRouting, MAINTENANCE_PAGE_MAX, Routing, RoutingField, RoutingRule};
+pub use runtime::{Runtime, RuntimeMirrors};
 pub use setting::{InvalidSetting, check_var};
 pub use strategy::Strategy;
 pub use target::{InvalidTarget, Target};

@@ -114,6 +114,8 @@ pub struct PlatformSettings {
     pub keep_releases: i64,
     /// Most bytes of all build caches together.
     pub build_cache_bytes: u64,
+    /// Most bytes of the runtimes that are kept.
+    pub runtime_bytes: u64,
     /// `:8080` when the router is not on port 80; part of the URLs that people are shown.
     pub url_suffix: String,
 }

@@ -124,6 +124,7 @@ impl Platform {
             dockerfile: build.dockerfile.clone(),
         };
         builds::insert(store.pool(), id, &new).await?;
+        builds::set_runtimes(store.pool(), id, &build.runtimes).await?;
         out.line(&format!("-----> Laying the slug of {} on the rebuilt {STACK_NAME}", build.short_source()));
         let engine_image = tokio::select! {
             biased;

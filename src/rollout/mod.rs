@@ -322,6 +322,7 @@ pub(crate) mod tests_support {
                 port: Some(5000),
                 health: Default::default(),
                 cron: Vec::new(),
+                runtimes: Vec::new(),
                 created_at: now,
                 updated_at: now,
             },

@@ -146,6 +146,7 @@ pub(super) async fn compose(
             own_ports: own_ports(config),
             keep_releases: config.keep_releases,
             build_cache_bytes: config.build_cache_bytes,
+            runtime_bytes: config.runtime_bytes,
             url_suffix,
         },
         tracker: tracker.clone(),
@@ -218,6 +219,7 @@ fn build_settings(config: &Config, store: &Store, outbound: Outbound) -> Result<
         stack: Stack::new(&config.stack),
         fingerprint_key: FingerprintKey(store.sealer().derive("fingerprint", b"")),
         frontends: config.build_frontends.clone(),
+        runtime_mirrors: config.runtime_mirrors.clone(),
     })
 }
 

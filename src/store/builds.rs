@@ -5,7 +5,9 @@ use sqlx::any::AnyRow;
 
 use super::rows::{integer, maybe_text, narrow, parsed, text, time};
 use super::{Page, StoreError};
-use crate::model::{AppId, Build, BuildHealth, BuildId, BuildKind, BuildStatus, CronTask, Procfile, Timestamp, UserId};
+use crate::model::{
+    AppId, Build, BuildHealth, BuildId, BuildKind, BuildStatus, CronTask, Procfile, Runtime, Timestamp, UserId,
+};
 
 const SELECT: &str = "SELECT builds.*, users.username AS owner FROM builds JOIN users ON users.id = builds.owner_id";
 
@@ -78,9 +80,16 @@ fn build(row: &AnyRow) -> Result<Build, StoreError> {
                 serde_json::from_str(&cron).map_err(|_| StoreError::Corrupt { column: "cron", value: cron })?
             }
         },
+        runtimes: runtimes(row)?,
         created_at: time(row, "created_at")?,
         updated_at: time(row, "updated_at")?,
     })
+}
+
+/// The languages whose version the build of a row asked for.
+pub(super) fn runtimes(row: &AnyRow) -> Result<Vec<Runtime>, StoreError> {
+    let Some(text) = maybe_text(row, "runtimes")? else { return Ok(Vec::new()) };
+    serde_json::from_str(&text).map_err(|_| StoreError::Corrupt { column: "runtimes", value: text })
 }
 
 /// Records the beginning of a build.
@@ -123,6 +132,32 @@ pub async fn succeed<'c>(executor: impl AnyExecutor<'c>, id: BuildId, result: &B
     .execute(executor)
     .await?;
     Ok(())
+}
+
+/// Records what a build is made with, before it is, so that clean-up leaves that alone.
+pub async fn set_runtimes<'c>(
+    executor: impl AnyExecutor<'c>,
+    id: BuildId,
+    runtimes: &[Runtime],
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE builds SET runtimes = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind((!runtimes.is_empty()).then(|| serde_json::to_string(runtimes).expect("runtimes are JSON")))
+        .execute(executor)
+        .await?;
+    Ok(())
+}
+
+/// What the app's newest successful build was made with; `None` before the first one.
+pub async fn last_runtimes<'c>(executor: impl AnyExecutor<'c>, app: AppId) -> Result<Option<Vec<Runtime>>, StoreError> {
+    let row = sqlx::query(
+        "SELECT runtimes FROM builds WHERE app_id = $1 AND status = $2 ORDER BY created_at DESC, id LIMIT 1",
+    )
+    .bind(app.to_string())
+    .bind(BuildStatus::Succeeded.as_str())
+    .fetch_optional(executor)
+    .await?;
+    row.as_ref().map(runtimes).transpose()
 }
 
 /// Marks an app's unfinished builds as failed.

@@ -7,7 +7,7 @@ use sqlx::AnyExecutor;
 
 use super::StoreError;
 use super::rows::{maybe_text, parsed, text, time};
-use crate::model::{AppId, BuildKind, BuildStatus, OperationId, ReleaseStatus, Timestamp};
+use crate::model::{AppId, BuildKind, BuildStatus, OperationId, ReleaseStatus, Runtime, Timestamp};
 
 /// A build whose image and slug stay.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct KeptBuild {
     pub engine_image: String,
     /// Digest of its slug.
     pub slug: Option<String>,
+    /// What it is made with.
+    pub runtimes: Vec<Runtime>,
 }
 
 /// The builds that stay: those of each app's last `releases` deployed releases, those that an instance runs, those that
@@ -32,7 +34,7 @@ pub async fn builds<'c>(
     let since = Timestamp::now().millis() - i64::try_from(unreleased.as_millis()).unwrap_or(i64::MAX);
     // Versions of deployed releases have no gaps, so that the last N are those above the highest less N.
     let rows = sqlx::query(
-        "SELECT app_id, engine_image, slug FROM builds WHERE status = $1 \
+        "SELECT app_id, engine_image, slug, runtimes FROM builds WHERE status = $1 \
          OR id IN (SELECT r.build_id FROM releases r WHERE r.build_id IS NOT NULL AND (r.status <> $2 OR r.version > \
            (SELECT MAX(d.version) FROM releases d WHERE d.app_id = r.app_id AND d.status = $2) - $3)) \
          OR id IN (SELECT r.build_id FROM releases r JOIN instances i ON i.release_id = r.id WHERE r.build_id IS NOT NULL) \
@@ -53,6 +55,7 @@ pub async fn builds<'c>(
             app_id: parsed(row, "app_id")?,
             engine_image: text(row, "engine_image")?,
             slug: maybe_text(row, "slug")?,
+            runtimes: super::builds::runtimes(row)?,
         })
     });
     kept.collect()

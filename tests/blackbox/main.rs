@@ -38,6 +38,7 @@ mod restart;
 mod router;
 mod routing;
 mod run;
+mod runtimes;
 mod starts;
 mod strategies;
 mod supervision;

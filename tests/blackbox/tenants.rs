@@ -10,6 +10,7 @@ mod images;
 mod network;
 mod quotas;
 mod revocation;
+mod runtimes;
 mod schedules;
 
 use crate::support::{KeyKind, Slipway, User};

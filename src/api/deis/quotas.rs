@@ -31,6 +31,8 @@ body! {
         limit(QuotaKind::WaitingBuilds).says("Builds that wait for their turn."),
         limit(QuotaKind::Git).says("Git processes at once."),
         limit(QuotaKind::Ports).says("Published ports of the host."),
+        limit(QuotaKind::Disk).says("Bytes that containers and builds of its apps have on the disk."),
+        limit(QuotaKind::Releases).says("Latest releases of one app that are kept, each with its config."),
         limit(QuotaKind::CronRuns).says("Runs of scheduled commands that go on at once."),
         Field::new("granted_ports", json!({"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}, "maxItems": 100}))
             .says("Ports of the host outside of `SLIPWAY_PORT_RANGE` that the account may publish, in place of those before.")

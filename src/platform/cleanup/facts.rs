@@ -29,6 +29,8 @@ pub(super) struct Facts {
     /// This installation's build caches.
     pub caches: Caches,
     pub slugs: Vec<SlugFile>,
+    pub runtimes: Vec<SlugFile>,
+    pub runtime_bytes: u64,
     pub temporary: Vec<SlugFile>,
     pub apps: HashMap<AppId, App>,
     /// Operations at work, but for clean-up's own, by app.
@@ -50,7 +52,7 @@ impl Cleanup {
         let images = engine.images(&Labels::new()).await?;
         let containers = engine.containers(&Labels::new()).await?;
         let networks = engine.networks(&self.ours()).await?;
-        let (slugs, temporary) = self.files().await?;
+        let [slugs, runtimes, temporary] = self.files().await?;
         let apps = apps::list(pool, None, Page::ALL).await?.into_iter().map(|app| (app.id, app)).collect();
         let live = operations::live(pool).await?;
         Ok(Facts {
@@ -62,6 +64,8 @@ impl Cleanup {
             networks,
             caches: caches.clone(),
             slugs,
+            runtimes,
+            runtime_bytes: self.settings.runtime_bytes,
             temporary,
             apps,
             operations: live.iter().map(|operation| operation.id.to_string()).collect(),
@@ -83,9 +87,11 @@ impl Cleanup {
         Ok(volumes)
     }
 
-    async fn files(&self) -> Result<(Vec<SlugFile>, Vec<SlugFile>), Error> {
+    async fn files(&self) -> Result<[Vec<SlugFile>; 3], Error> {
         let slugs = self.slugs.clone();
-        let read = tokio::task::spawn_blocking(move || Ok((slugs.files()?, slugs.temporary_files()?))).await;
+        let read =
+            tokio::task::spawn_blocking(move || Ok([slugs.files()?, slugs.runtimes()?, slugs.temporary_files()?]))
+                .await;
         let read: std::io::Result<_> = read.map_err(|error| Error::Internal(error.into()))?;
         read.map_err(|error| Error::Internal(anyhow::Error::new(error).context("reading the slug store")))
     }

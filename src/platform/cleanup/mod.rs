@@ -41,6 +41,8 @@ pub struct CleanupSettings {
     pub keep_releases: i64,
     /// Most bytes of all build caches together.
     pub build_cache_bytes: u64,
+    /// Most bytes of all runtimes that are kept.
+    pub runtime_bytes: u64,
 }
 
 /// What a thing is.
@@ -52,6 +54,8 @@ pub enum Kind {
     Untagged,
     /// A slug, by its digest.
     Slug,
+    /// A version of a language that apps asked for, by its name in the store.
+    Runtime,
     /// What an app's builds cache, a volume of the engine.
     Cache,
     /// A container that nothing accounts for.
@@ -68,6 +72,7 @@ impl fmt::Display for Kind {
             Self::Image => "image",
             Self::Untagged => "old image",
             Self::Slug => "slug",
+            Self::Runtime => "runtime",
             Self::Cache => "build cache",
             Self::Container => "container",
             Self::Network => "network",
@@ -202,6 +207,7 @@ impl Platform {
                 server_id: parts.settings.server_id.clone(),
                 keep_releases: parts.settings.keep_releases,
                 build_cache_bytes: parts.settings.build_cache_bytes,
+                runtime_bytes: parts.settings.runtime_bytes,
             },
             owned: parts.owned.clone(),
             stop: parts.stop.clone(),

@@ -146,7 +146,7 @@ impl Cleanup {
             Kind::Cache => self.engine.remove_volume(&item.name).await,
             Kind::Container => self.engine.remove_container(&item.name).await,
             Kind::Network => self.engine.remove_network(&item.name).await,
-            Kind::Slug => return self.remove_file(item, SLUG_GRACE).await,
+            Kind::Slug | Kind::Runtime => return self.remove_file(item, SLUG_GRACE).await,
             Kind::Temporary => return self.remove_file(item, TEMPORARY_GRACE).await,
         };
         match removed {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::facts::Facts;
 use super::{Item, Kind, Plan};
 use crate::build::cache_volume;
-use crate::build::{APP_IMAGE_PREFIX, SlugFile};
+use crate::build::{APP_IMAGE_PREFIX, RUNTIME_IMAGE_PREFIX, SlugFile, runtimes_label};
 use crate::engine::{BUILD_NETWORK, Container, Image, Labels, Purpose, Volume, label};
-use crate::model::AppId;
+use crate::model::{AppId, Runtime};
 use crate::rollout::app_network;
 
 /// A slug that was written, or found to be of use, so lately may belong to a build or push that is at work.
@@ -37,6 +37,9 @@ pub(super) fn plan(facts: &Facts) -> Plan {
         list.push(Item { kind, name, app, size_bytes, why });
     };
     for image in &facts.images {
+        for (name, verdict) in facts.bases(image) {
+            add(Kind::Image, name, None, Some(facts.own_size(image)), verdict);
+        }
         let (app, size) = (facts.app(&image.labels), facts.own_size(image));
         for (name, verdict) in facts.names(image) {
             // As long as it has another name, the image takes its room all the same.
@@ -51,6 +54,9 @@ pub(super) fn plan(facts: &Facts) -> Plan {
     for file in &facts.slugs {
         add(Kind::Slug, file.name.clone(), None, Some(file.size_bytes), facts.slug(file));
     }
+    for (file, verdict) in facts.runtimes() {
+        add(Kind::Runtime, file.name.clone(), None, Some(file.size_bytes), verdict);
+    }
     for (volume, size, verdict) in facts.caches() {
         add(Kind::Cache, volume.name.clone(), facts.app(&volume.labels), size, verdict);
     }
@@ -62,7 +68,8 @@ pub(super) fn plan(facts: &Facts) -> Plan {
     let networks: HashSet<String> = facts.apps.keys().map(|app| app_network(*app)).collect();
     for name in facts.networks.iter().filter(|name| name.starts_with("slipway-") && !networks.contains(*name)) {
         let verdict = match name.strip_prefix(BUILD_NETWORK) {
-            Some(operation) if facts.operations.contains(operation) => continue,
+            // A build may have others for the runtimes that it asks for, with more behind its id.
+            Some(operation) if facts.operations.contains(operation.split('-').next().unwrap_or_default()) => continue,
             Some(_) => "the build that used it is over",
             None => "its app is gone",
         };
@@ -173,6 +180,51 @@ impl Facts {
             return Stays("it was of use within the last hour".into());
         }
         Goes(format!("none of the last {} releases of any app needs it", self.keep_releases))
+    }
+
+    /// The runtimes that no build needs go, those that were of use least lately first, until the rest is within its bounds.
+    fn runtimes(&self) -> Vec<(&SlugFile, Verdict)> {
+        let is_kept = |name: &str| self.kept_runtimes().any(|kept| kept.archive().as_deref() == Some(name));
+        let (mut kept, mut others): (Vec<_>, Vec<_>) = self.runtimes.iter().partition(|file| is_kept(&file.name));
+        kept.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        others.sort_unstable_by_key(|file| (Reverse(file.used_at), file.name.clone()));
+        let needed = kept.iter().map(|file| file.size_bytes).sum();
+        let mut left = self.runtime_bytes.saturating_sub(needed);
+        let mut verdict = |file: &SlugFile| {
+            if file.idle() < SLUG_GRACE {
+                return Stays("it was of use within the last hour".into());
+            }
+            if file.size_bytes <= left {
+                left -= file.size_bytes;
+                return Stays("there is room for it".into());
+            }
+            left = 0;
+            Goes(format!(
+                "no build that is kept needs it, and all runtimes together may take {}",
+                shown_size(self.runtime_bytes)
+            ))
+        };
+        let others: Vec<_> = others.into_iter().map(|file| (file, verdict(file))).collect();
+        let needed = |file| (file, Stays("one of the last releases, or what runs, needs it".to_owned()));
+        kept.into_iter().map(needed).chain(others).collect()
+    }
+
+    fn kept_runtimes(&self) -> impl Iterator<Item = &Runtime> {
+        self.kept.iter().flat_map(|build| &build.runtimes)
+    }
+
+    /// Names of the stack's images with runtimes, which are made again whenever they are needed.
+    fn bases(&self, image: &Image) -> Vec<(String, Verdict)> {
+        let is_ours = image.labels.get(label::SERVER) == Some(&self.server_id);
+        let made_of = image.labels.get(label::RUNTIMES).filter(|_| is_ours);
+        let verdict = |made_of: &String| {
+            if self.kept.iter().any(|build| runtimes_label(&build.runtimes) == *made_of) {
+                return Stays("builds that are kept have these runtimes".into());
+            }
+            self.user_of(image).map_or_else(|| Goes("no build that is kept has these runtimes".into()), Stays)
+        };
+        let names = image.tags.iter().filter(|name| name.starts_with(RUNTIME_IMAGE_PREFIX));
+        names.filter_map(|name| Some((name.clone(), verdict(made_of?)))).collect()
     }
 
     /// Build caches with their sizes: those of apps that are gone go, and those that were used least lately until the rest

@@ -12,7 +12,7 @@ use crate::engine::memory::Memory;
 use crate::engine::{ContainerSpec, Image, Labels, label, labels};
 use crate::model::{
     BuildId, BuildKind, ConfigId, ConfigVars, Instance, InstanceId, InstanceState, Limits, OperationId, OperationKind,
-    OperationStatus, Procfile, Release, ReleaseStatus, Timestamp, User,
+    OperationStatus, Procfile, Release, ReleaseStatus, Runtime, Timestamp, User,
 };
 use crate::rollout::app_network;
 use crate::store::builds::{BuildResult, NewBuild};
@@ -154,7 +154,8 @@ impl World {
     }
 
     fn cleanup(&self, keep_releases: i64) -> Cleanup {
-        let settings = CleanupSettings { server_id: OURS.to_owned(), keep_releases, build_cache_bytes: 100 };
+        let server_id = OURS.to_owned();
+        let settings = CleanupSettings { server_id, keep_releases, build_cache_bytes: 100, runtime_bytes: 2500 };
         let engine: Arc<dyn Engine> = self.engine.clone();
         Cleanup::new(self.store.clone(), engine, self.slugs.clone(), settings, CancellationToken::new())
     }
@@ -219,6 +220,42 @@ async fn what_runs_stays_and_a_build_that_a_later_release_shares() {
     // As a rollback does.
     world.release(&web, made[0].build_id.unwrap()).await;
     assert_eq!(world.goes(1).await, [digest('c'), "slipway/app-web:c".to_owned()]);
+}
+
+#[tokio::test]
+async fn runtimes_that_no_kept_build_needs_go_beyond_their_budget_least_used_first() {
+    let world = World::new().await;
+    let web = world.tenant("web").await;
+    let made = world.releases(&web, "ab").await;
+    let runtime =
+        |version: &str| Runtime { tool: "node".to_owned(), version: Some(version.to_owned()), wish: ">=20".to_owned() };
+    for (release, version) in made.iter().zip(["20.1.0", "22.1.0"]) {
+        builds::set_runtimes(world.store.pool(), release.build_id.unwrap(), &[runtime(version)]).await.unwrap();
+    }
+    // Each has 1000 bytes of 2500; the later of use, the lower the number.
+    for (age, version) in (1..).zip(["20.1.0", "22.1.0", "23.1.0", "24.1.0", "25.1.0"]) {
+        let path = world.slugs.dir().join(format!("node-{version}.tgz"));
+        let file = std::fs::File::create(path).unwrap();
+        file.set_len(1000).unwrap();
+        file.set_modified(SystemTime::now() - age * DAY).unwrap();
+    }
+    let base = |version: &str| {
+        let name = format!("slipway/runtimes:{version}");
+        let marks = labels([(label::SERVER, OURS), (label::RUNTIMES, &format!("node-{version}"))]);
+        world.engine.add_labelled_image(&name, marks, None);
+    };
+    ["22.1.0", "23.1.0"].into_iter().for_each(base);
+    world.engine.add_labelled_image("slipway/runtimes:installer-1", Labels::new(), None);
+    let goes = ["node-23.1.0", "node-24.1.0", "node-25.1.0", "slipway/runtimes:23.1.0"];
+    assert_eq!(world.goes(2).await, goes, "two are needed, which leaves no room for a third");
+    let of_first = [digest('a'), "node-24.1.0".to_owned(), "node-25.1.0".to_owned()];
+    let now = world.goes(1).await;
+    assert!(of_first.iter().all(|name| now.contains(name)) && !now.contains(&"node-22.1.0".to_owned()), "{now:?}");
+    assert!(!now.contains(&"node-20.1.0".to_owned()), "there is room for what was of use last: {now:?}");
+    world.clean(2).await;
+    let left: Vec<String> = world.slugs.runtimes().unwrap().into_iter().map(|file| file.name).collect();
+    assert_eq!(left, ["node-20.1.0", "node-22.1.0"]);
+    assert!(world.engine.images_now().contains(&"slipway/runtimes:installer-1".to_owned()));
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ impl Platform {
     ) -> Result<Build, Error> {
         let (store, app) = (&self.0.store, deploy.handle.app());
         let plan = &self.0.builder.fetch_buildpacks(plan.clone(), &|line| out.line(line)).await?;
-        let request = BuildRequest {
+        let mut request = BuildRequest {
             app: app.clone(),
             build_id: id,
             operation: live.operation().id.clone(),
@@ -39,6 +39,7 @@ impl Platform {
             config: config.values.clone(),
             no_cache: deploy.no_cache,
             places: self.build_places(app).await?,
+            runtimes: Vec::new(),
         };
         let new = NewBuild {
             app: app.id,
@@ -50,6 +51,10 @@ impl Platform {
             dockerfile: String::new(),
         };
         builds::insert(store.pool(), id, &new).await?;
+        let earlier = builds::last_runtimes(store.pool(), app.id).await?;
+        let on_line = |line: &str| out.line(line);
+        request.runtimes = self.0.builder.choose_runtimes(&request, plan, earlier.as_deref(), &on_line).await?;
+        builds::set_runtimes(store.pool(), id, &request.runtimes).await?;
         let may_reuse = !(deploy.no_cache || deploy.redeploy);
         let (mut result, reused) = self.image_for(&request, plan, may_reuse, out).await?;
         let image = self.0.engine.image(&result.engine_image).await?;

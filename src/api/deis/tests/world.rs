@@ -128,6 +128,7 @@ impl World {
                 own_ports: Vec::new(),
                 keep_releases: 10,
                 build_cache_bytes: 1 << 30,
+                runtime_bytes: 1 << 30,
                 url_suffix: String::new(),
             },
             tracker,
@@ -257,5 +258,6 @@ fn build_settings(dir: &TempDir) -> BuildSettings {
         stack: Stack::default(),
         fingerprint_key: FingerprintKey([7; 32]),
         frontends: Vec::new(),
+        runtime_mirrors: Default::default(),
     }
 }

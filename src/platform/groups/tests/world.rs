@@ -195,6 +195,7 @@ fn life(dir: &TempDir, store: &Store, engine: &Arc<Memory>) -> (Platform, Cancel
             own_ports: Vec::new(),
             keep_releases: 10,
             build_cache_bytes: 1 << 30,
+            runtime_bytes: 1 << 30,
             url_suffix: String::new(),
         },
         tracker: tracker.clone(),
@@ -247,5 +248,6 @@ fn build_settings(dir: &TempDir) -> BuildSettings {
         stack: Stack::default(),
         fingerprint_key: FingerprintKey([7; 32]),
         frontends: Vec::new(),
+        runtime_mirrors: Default::default(),
     }
 }
