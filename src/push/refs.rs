@@ -181,7 +181,7 @@ mod tests {
             );
             assert_eq!(refusal(update), expect);
         };
-        alone(&[tag.clone()], "'refs/tags/v1'", "v1~0");
+        alone(std::slice::from_ref(&tag), "'refs/tags/v1'", "v1~0");
         alone(&[tag.clone(), update(ONE, "refs/tags/v2")], "the 2 tags of this push", "v1~0");
         alone(&[update(ONE, "refs/tags/main")], "'refs/tags/main'", "1234567890~0");
         assert!(refusal(&[update(ZERO, "refs/tags/v1")]).starts_with("This push only deletes tags"));

@@ -50,9 +50,9 @@ fn program(line: &str) -> Option<&str> {
         let has_mark = word.contains('/') || word.ends_with(".sh");
         has_mark && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"./_-".contains(&b))
     };
-    let found = words.filter(is_path).map(|word| word.strip_prefix("./").unwrap_or(word));
+    let mut found = words.filter(is_path).map(|word| word.strip_prefix("./").unwrap_or(word));
     let is_shell = |word: &str| ["/bin/sh", "/bin/bash", "/usr/bin/env"].contains(&word);
-    found.filter(|word| !is_shell(word) && !word.starts_with('-') && !word.is_empty()).last()
+    found.rfind(|word| !is_shell(word) && !word.starts_with('-') && !word.is_empty())
 }
 
 #[cfg(test)]

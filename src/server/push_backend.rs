@@ -67,7 +67,7 @@ fn meant(option: &str) -> Option<&'static str> {
     }
     // Longer ones are not near, and the distance costs the product of both lengths.
     let is_near = |ours: &&str| name.len() <= 16 && distance(&name, ours) <= MAX_TYPOS;
-    [NO_CACHE, REDEPLOY].into_iter().find(|ours| is_near(&ours))
+    [NO_CACHE, REDEPLOY].into_iter().find(is_near)
 }
 
 /// Letters to insert, delete or replace to make one text the other (Levenshtein).

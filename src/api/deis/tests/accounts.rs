@@ -179,6 +179,27 @@ async fn keys_are_checked() {
     check(json!({"id": "k2", "public": again}), json!({"public": [unique]})).await;
 }
 
+#[tokio::test]
+async fn a_file_is_one_key_whoever_wrote_it() {
+    let world = World::new().await;
+    let token = world.user("bob").await;
+    let add = async |public: &str| world.post(&token, "/v1/keys", json!({"id": "k", "public": public})).await;
+    let both = add(&format!("{ED25519} one\n{ECDSA} two\n")).await;
+    assert_eq!(both.status, 400);
+    assert!(both.json()["public"][0].as_str().unwrap().contains("There are 2 keys in this text"), "{both:?}");
+    let blob = ED25519.split(' ').nth(1).unwrap();
+    let putty =
+        format!("---- BEGIN SSH2 PUBLIC KEY ----\r\nComment: \"home\"\r\n{blob}\r\n---- END SSH2 PUBLIC KEY ----\r\n");
+    let added = add(&putty).await;
+    assert_eq!((added.status, &added.json()["public"]), (201, &json!(format!("{ED25519} home"))));
+    world.delete(&token, "/v1/keys/k").await.is_empty(204);
+    let on_token = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAICFo/k5LU8863u66YC9eUO2170QduohPURkQnbLa\
+                    /dczAAAABHNzaDo= token";
+    let added = add(on_token).await;
+    assert_eq!((added.status, &added.json()["public"]), (201, &json!(on_token)));
+    assert_eq!(world.get(&token, "/v1/keys").await.json()["results"][0]["public"], on_token);
+}
+
 /// For a key without a comment the clients send type and blob with the file's newline.
 #[tokio::test]
 async fn a_key_may_end_in_a_newline() {
