@@ -2,6 +2,7 @@
 
 mod expand;
 mod flags;
+mod inside;
 mod layout;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::StreamExt;
 
+use self::inside::FOLDER;
 use self::layout::{Additions, Layout};
 use super::builder::{BuildRequest, Built, Handle, short};
 use super::dockerignore::{DOCKERIGNORE, Dockerignore};
@@ -62,8 +64,12 @@ impl Builder {
             Some(bundle) => Some(bundle.ensure_image(&*self.engine).await?),
             None => None,
         };
-        let additions = Additions { names: &bases.names, salt: &salt, ca_image: bundle.as_deref(), frontend };
-        let context = self.context(request, dockerfile, &layout.write(&additions)).await?;
+        let rules = self.rules(request, dockerfile).await?;
+        // Instructions that come with a base look for the files where its author put them.
+        let is_inside = rules.excludes(&dockerfile.path) && !bases.bring_instructions;
+        let additions =
+            Additions { names: &bases.names, salt: &salt, ca_image: bundle.as_deref(), frontend, is_inside };
+        let context = self.context(request, dockerfile, &layout.write(&additions), rules, is_inside)?;
         args.insert(CACHE_NAMESPACE.into(), cache_name(&self.settings.fingerprint_key, "mounts", &request.app));
         let resources = self.resources();
         self.engine.limit_image_builds(&resources).await?;
@@ -155,7 +161,7 @@ impl Builder {
     /// is used. The names go with the value.
     async fn bases(&self, request: &BuildRequest, layout: &Layout, on_line: LineSink<'_>) -> Result<Bases, BuildError> {
         let login = registry_login(&request.config).map_err(BuildError::Refused)?;
-        let mut bases = Bases { builder: self.handle(), names: BTreeMap::new() };
+        let mut bases = Bases { builder: self.handle(), names: BTreeMap::new(), bring_instructions: false };
         let repository = self.bases_repository();
         for (number, reference) in layout.images().into_iter().enumerate() {
             let fresh = format!("{repository}:{}-{number}", short(request.build_id));
@@ -167,6 +173,7 @@ impl Builder {
             bases.builder.hold(&image.id, &name).await?;
             bases.names.insert(reference.clone(), name);
             self.engine.remove_image(&fresh).await?;
+            bases.bring_instructions |= !image.triggers.is_empty();
             if let Some(problem) = image.triggers.iter().find_map(|trigger| layout.check_trigger(trigger).err()) {
                 return Err(BuildError::Refused(format!("Image {reference} brings an instruction along: {problem}.")));
             }
@@ -174,28 +181,36 @@ impl Builder {
         Ok(bases)
     }
 
-    /// The build context: the tree without what `.dockerignore` lists, and the Dockerfile as it is to be built.
-    async fn context(
-        &self,
-        request: &BuildRequest,
-        dockerfile: &Dockerfile,
-        text: &str,
-    ) -> Result<ByteStream, BuildError> {
+    /// What of the tree stays out of the build's files.
+    async fn rules(&self, request: &BuildRequest, dockerfile: &Dockerfile) -> Result<Dockerignore, BuildError> {
         // A Dockerfile may have rules of its own: <https://docs.docker.com/build/concepts/context/#filename-and-location>
         let own = format!("{}{DOCKERIGNORE}", dockerfile.path);
         let rules = match self.source_file(&request.source, &own).await? {
             Some(rules) => rules,
             None => self.source_file(&request.source, DOCKERIGNORE).await?.unwrap_or_default(),
         };
-        let rules = Dockerignore::parse(&rules)
-            .map_err(|error| BuildError::Refused(format!("{error}: correct it, commit and push again.")))?;
+        Dockerignore::parse(&rules)
+            .map_err(|error| BuildError::Refused(format!("{error}: correct it, commit and push again.")))
+    }
+
+    /// The build context: the Dockerfile as it is to be built, and the build's files. Those lie in a folder of their own
+    /// where the Dockerfile is to be none of them.
+    fn context(
+        &self,
+        request: &BuildRequest,
+        dockerfile: &Dockerfile,
+        text: &str,
+        rules: Dockerignore,
+        is_inside: bool,
+    ) -> Result<ByteStream, BuildError> {
         let mut head = small_archive([(Path::new(&dockerfile.path), 0o644, text.as_bytes())], 0)
             .map_err(BuildError::io("packing the Dockerfile"))?;
         head.truncate(head.len() - TAR_END_BYTES);
-        // The files that steer a build are always sent, as Docker does; the Dockerfile has been, just now.
-        let sent = dockerfile.path.clone();
-        let include = move |path: &str, _is_dir: bool| path != sent && (path == DOCKERIGNORE || !rules.excludes(path));
-        let tree = request.source.tar_stream(SourceOptions::default(), include);
+        // The Dockerfile has been sent just now.
+        let sent = (!is_inside).then(|| dockerfile.path.clone());
+        let include = move |path: &str, _is_dir: bool| Some(path) != sent.as_deref() && !rules.excludes(path);
+        let options = SourceOptions { below: is_inside.then(|| FOLDER.to_owned()), ..SourceOptions::default() };
+        let tree = request.source.tar_stream(options, include);
         Ok(Box::pin(byte_stream(head).chain(tree)))
     }
 
@@ -216,6 +231,8 @@ impl Builder {
 struct Bases {
     builder: Handle,
     names: BTreeMap<ImageReference, String>,
+    /// Whether one of them has instructions for what is built on it.
+    bring_instructions: bool,
 }
 
 impl Bases {
@@ -224,7 +241,7 @@ impl Bases {
         if line.contains(salt) {
             return None;
         }
-        let mut text = line.to_owned();
+        let mut text = line.replace(&format!("{FOLDER}/"), "");
         for (reference, name) in &self.names {
             text = text.replace(&format!("docker.io/{name}"), &reference.to_string());
             text = text.replace(name.as_str(), &reference.to_string());

@@ -34,6 +34,7 @@ mod slugignore;
 mod slugs;
 mod sources;
 mod space;
+mod spelling;
 mod stack;
 #[cfg(test)]
 mod tests;

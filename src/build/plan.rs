@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::build_file::{BUILD_FILE, BuildFile, Way};
 use super::buildpack_list::Buildpacks;
 use super::foreign_buildpacks::ForeignBuildpack;
+use super::spelling::misspelt;
 use super::text::text_of;
 use super::{AppJson, BuildError};
 use crate::git::Source;
@@ -12,6 +13,8 @@ use crate::model::{BuildKind, ConfigVars, Procfile};
 
 /// The file that makes a tree a Dockerfile build, at its root.
 pub(super) const DOCKERFILE: &str = "Dockerfile";
+/// The name that Docker takes as well, where there is no file of the usual one.
+const LOWER_CASE: &str = "dockerfile";
 const PROCFILE: &str = "Procfile";
 const APP_JSON: &str = "app.json";
 
@@ -89,6 +92,7 @@ pub fn plan(source: &Arc<Source>, config: &ConfigVars) -> Result<Plan, BuildErro
         Some(dockerfile) => Recipe::Dockerfile(dockerfile),
         None => Recipe::Slug(Buildpacks::of(&source, &app_json, config)?, Vec::new()),
     };
+    refuse_misspelt(&source, &wanted, &recipe)?;
     Ok(Plan { source, directory: wanted.directory, procfile, app_json, recipe })
 }
 
@@ -98,6 +102,23 @@ pub fn plan(source: &Arc<Source>, config: &ConfigVars) -> Result<Plan, BuildErro
 /// [`BuildError::Refused`] names the file and says what to do.
 pub(super) fn text_of_file(path: &str, bytes: &[u8]) -> Result<String, BuildError> {
     text_of(bytes).map_err(|error| BuildError::Refused(format!("{path} {error}, commit and push again.")))
+}
+
+/// Refuses a file that its author takes for one that steers the build.
+fn refuse_misspelt(source: &Source, wanted: &BuildFile, recipe: &Recipe) -> Result<(), BuildError> {
+    let is_slug = matches!(recipe, Recipe::Slug(Buildpacks::Detected, _));
+    let mut names = source.top()?;
+    if !matches!(recipe, Recipe::Slug(..)) || wanted.builder == Some(Way::Buildpacks) {
+        // It is known what the image is built by.
+        names.push(DOCKERFILE.to_owned());
+    }
+    match misspelt(&names, is_slug) {
+        None => Ok(()),
+        Some((found, right)) => Err(BuildError::Refused(format!(
+            "Nothing reads the file '{found}'; the name that counts is '{right}': type git mv {found} {right}, commit and push \
+             again, or give it another name if it is something else."
+        ))),
+    }
 }
 
 /// The part that is to be built is not there.
@@ -112,8 +133,14 @@ fn dockerfile(source: &Source, wanted: &BuildFile) -> Result<Option<Dockerfile>,
     if wanted.builder == Some(Way::Buildpacks) {
         return Ok(None);
     }
-    let path = wanted.dockerfile.as_deref().unwrap_or(DOCKERFILE);
-    let Some(text) = source.file(path, SMALL_FILE_BYTES)? else {
+    let mut path = wanted.dockerfile.as_deref().unwrap_or(DOCKERFILE);
+    let mut text = source.file(path, SMALL_FILE_BYTES)?;
+    if text.is_none() && wanted.dockerfile.is_none() {
+        // As `docker build .` does.
+        text = source.file(LOWER_CASE, SMALL_FILE_BYTES)?;
+        path = if text.is_some() { LOWER_CASE } else { path };
+    }
+    let Some(text) = text else {
         if wanted.dockerfile.is_none() && wanted.builder.is_none() && wanted.target.is_none() {
             return Ok(None);
         }

@@ -198,7 +198,11 @@ async fn a_dockerfile_sees_what_is_not_ignored_what_it_declares_and_the_ca() {
     assert!(output.starts_with("-----> Building image with the Dockerfile\n       Step "), "{output}");
     let commit = request.source.commit();
     assert!(output.contains(&format!("       greeting=hello world token= sha={commit}")), "{output}");
-    assert!(output.contains("       .dockerignore\n       Dockerfile\n       src\n"), "{output}");
+    // As with Docker, what the rules leave out is not copied, the Dockerfile and the rules themselves included.
+    assert!(output.contains("       src\n"), "{output}");
+    for hidden in ["       .dockerignore\n", "       Dockerfile\n", "slipway-files"] {
+        assert!(!output.contains(hidden), "{hidden}: {output}");
+    }
     assert!(output.contains(&format!("       bundle {own}")), "{output}");
     assert!(output.contains("\n       done in "), "{output}");
     assert_eq!((built.kind, built.port, built.slug), (BuildKind::Dockerfile, Some(8123), None));

@@ -179,6 +179,18 @@ impl Source {
         Ok(Some(Self { repository, tree, modules: Arc::new(modules), ..self.clone() }))
     }
 
+    /// Names of the files and links at the top of the tree, in git's order. Bytes that are not UTF-8 are replaced.
+    ///
+    /// # Errors
+    /// [`GitError::Git`] when the tree cannot be read.
+    pub fn top(&self) -> Result<Vec<String>, GitError> {
+        let opened = self.opened()?;
+        let is_file = |mode: i32| mode != MODE_FOLDER && mode != MODE_SUBMODULE;
+        let tree = self.root(&opened)?;
+        let files = tree.iter().filter(|entry| is_file(entry.filemode()));
+        Ok(files.map(|entry| String::from_utf8_lossy(entry.name_bytes()).into_owned()).collect())
+    }
+
     /// Paths of everything that is not a folder, in git's order. Bytes that are not UTF-8 are replaced.
     ///
     /// # Errors

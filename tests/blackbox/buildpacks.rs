@@ -162,3 +162,34 @@ async fn app_json_names_built_in_buildpacks_and_this_machine_is_not_asked() {
     app.set(&json!({ "BUILDPACK_URL": web.url("greeting.git") })).await;
     app.push(&repo).await.failed().says(&["is not found at a public address"]);
 }
+
+#[tokio::test]
+async fn a_static_site_tells_browsers_what_its_files_are() {
+    let server = Slipway::start().await;
+    let owner = server.owner().await;
+    let (app, repo) = (owner.create("types").await, Repo::empty());
+    let types = [
+        ("mjs", "application/javascript; charset=utf-8"),
+        ("js", "application/javascript; charset=utf-8"),
+        ("css", "text/css; charset=utf-8"),
+        ("md", "text/markdown; charset=utf-8"),
+        ("txt", "text/plain; charset=utf-8"),
+        ("webmanifest", "application/manifest+json"),
+        ("jsonld", "application/ld+json"),
+        ("map", "application/json"),
+        ("wasm", "application/wasm"),
+        ("avif", "image/avif"),
+        ("webp", "image/webp"),
+        ("woff2", "font/woff2"),
+    ];
+    repo.write("public/index.html", "<script type=\"module\" src=\"/file.mjs\"></script>\n");
+    for (ending, _) in types {
+        repo.write(&format!("public/file.{ending}"), "content\n");
+    }
+    repo.commit("A site");
+    app.push(&repo).await.succeeded();
+    for (ending, expect) in types {
+        let answer = app.ask(&format!("/file.{ending}")).await.expect(200);
+        assert_eq!(answer.header("content-type"), expect, "{ending}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{App, LONG, Repo, Slipway, wait_until};
+use crate::support::{App, LONG, Repo, Slipway, fresh_name, wait_until};
 
 const BASE: &str = "FROM slipway/stack:slipway-12-run\nENTRYPOINT []\nWORKDIR /srv\nCOPY . .\n";
 
@@ -53,14 +53,12 @@ async fn of_several_ports_the_lowest_is_the_apps_and_the_config_names_another() 
     app.ask("/Dockerfile").await.expect(200);
     assert!(app.container().await.env.contains(&"PORT=8443".to_owned()));
 
-    // The same image, built elsewhere.
-    let built =
-        server.rows("SELECT engine_image FROM builds WHERE status = 'succeeded' ORDER BY created_at DESC").await;
-    let name = format!("elsewhere/{}", crate::support::fresh_name("two-ports"));
-    server.docker().tag(&built[0], &name, "1").await;
-    server.remove_image_at_the_end(&format!("{name}:1"));
+    // An image of somebody else's cannot be changed.
+    let name = format!("slipway-test/{}:1", fresh_name("two-ports"));
+    server.docker().build_dockerfile(&serves(8443), &name).await;
+    server.remove_image_at_the_end(&name);
     image.set(&json!({ "PORT": 8443 })).await;
-    image.post("/builds", &json!({ "image": format!("{name}:1") })).await.expect(201);
+    image.post("/builds", &json!({ "image": name })).await.expect(201);
     image.ask("/Dockerfile").await.expect(200);
 }
 
@@ -125,11 +123,49 @@ async fn an_image_without_a_command_is_refused_with_what_to_add() {
     app.scale(&json!({ "worker": 1 })).await;
     assert_eq!(running(&app).await, "worker=1");
 
-    let built = server.rows("SELECT engine_image FROM builds WHERE status = 'succeeded'").await.remove(0);
-    let name = format!("elsewhere/{}", crate::support::fresh_name("mute"));
-    server.docker().tag(&built, &name, "1").await;
-    server.remove_image_at_the_end(&format!("{name}:1"));
+    let name = format!("slipway-test/{}:1", fresh_name("mute"));
+    server.docker().build_dockerfile(mute, &name).await;
+    server.remove_image_at_the_end(&name);
     let image = owner.create("image").await;
-    let refused = image.post("/builds", &json!({ "image": format!("{name}:1") })).await.expect(400);
+    let refused = image.post("/builds", &json!({ "image": name })).await.expect(400);
     assert!(refused.text.contains("has no command: use one with CMD or ENTRYPOINT"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn what_dockerignore_names_is_not_copied_the_dockerfile_included() {
+    let server = Slipway::start().await;
+    let owner = server.owner().await;
+    let (app, repo) = (owner.create("ignored").await, Repo::empty());
+    let serve = "EXPOSE 8000\nCMD [\"python3\", \"-m\", \"http.server\", \"8000\"]\n";
+    let mounted = "RUN --mount=target=/files ls -A /files && cp /files/page.txt /tmp/mounted\nADD [\"page.txt\", \"added.txt\"]\n";
+    repo.write("Dockerfile", &format!("{BASE}{mounted}{serve}"));
+    repo.write(".dockerignore", "# none of these\nDockerfile\n.dockerignore\n");
+    repo.write("page.txt", "page\n");
+    repo.commit("Rules");
+    app.push(&repo).await.succeeded();
+    for (path, status) in [("page.txt", 200), ("added.txt", 200), ("Dockerfile", 404), (".dockerignore", 404)] {
+        app.ask(&format!("/{path}")).await.expect(status);
+    }
+}
+
+#[tokio::test]
+async fn other_spellings_are_built_as_docker_does_or_refused_with_the_right_one() {
+    let server = Slipway::start().await;
+    let owner = server.owner().await;
+    let (app, repo) = (owner.create("spelling").await, Repo::empty());
+    let dockerfile = format!("{BASE}EXPOSE 8000\nCMD [\"python3\", \"-m\", \"http.server\", \"8000\"]\n");
+    repo.write("dockerfile", &dockerfile);
+    repo.write("index.html", "built\n");
+    repo.commit("Lower case");
+    app.push(&repo).await.succeeded().says(&["Building image with dockerfile"]);
+    until_says(&app, "built").await;
+    for (wrong, right) in [("DockerFile", "Dockerfile"), ("Procfile.txt", "Procfile"), ("App.json", "app.json")] {
+        repo.git(&["mv", "dockerfile", wrong]);
+        repo.commit("Another name");
+        app.push(&repo)
+            .await
+            .failed()
+            .says(&[&format!("Nothing reads the file '{wrong}'"), &format!("git mv {wrong} {right}")]);
+        repo.git(&["mv", wrong, "dockerfile"]);
+    }
 }

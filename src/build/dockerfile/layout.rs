@@ -12,6 +12,7 @@ use super::super::ca;
 use super::super::instructions::{HereDocuments, Instruction, escape_character, instructions_as, raw_words, unquoted};
 use super::expand::expand;
 use super::flags::Flags;
+use super::inside;
 use crate::model::{Frontend, ImageReference};
 
 /// Where files come from.
@@ -63,6 +64,8 @@ pub(super) struct Additions<'a> {
     pub ca_image: Option<&'a str>,
     /// The frontend that the operator trusts with it.
     pub frontend: Option<&'a Frontend>,
+    /// Whether the build's files lie in a folder of their own, see [`inside`].
+    pub is_inside: bool,
 }
 
 impl Layout {
@@ -123,7 +126,7 @@ impl Layout {
             if from == Some((&self.stages[0].base, 0)) {
                 _ = writeln!(text, "FROM scratch AS {salt}\nWORKDIR /{salt}", salt = additions.salt);
             }
-            self.write_step(&mut text, step, additions.names);
+            self.write_step(&mut text, step, additions);
             if let Some((base, number)) = from {
                 if !matches!(base, Origin::Stage(_)) {
                     _ = writeln!(text, "COPY --from={salt} /{salt}/ /", salt = additions.salt);
@@ -145,10 +148,12 @@ impl Layout {
         }
     }
 
-    fn write_step(&self, text: &mut String, step: &Step, names: &BTreeMap<ImageReference, String>) {
+    fn write_step(&self, text: &mut String, step: &Step, additions: &Additions<'_>) {
+        let names = additions.names;
         text.push_str(&step.instruction.keyword.to_ascii_uppercase());
         for (number, flag) in step.flags.iter().enumerate() {
             let flag = match step.origins.get(&number) {
+                None if additions.is_inside => inside::mount_inside(flag),
                 None => flag.clone(),
                 Some(origin) => with_origin(flag, &self.written(origin, names)),
             };
@@ -162,7 +167,12 @@ impl Layout {
             };
             _ = write!(text, " {base}");
         }
-        _ = writeln!(text, " {}", step.rest);
+        match step.instruction.keyword.as_str() {
+            "copy" | "add" if additions.is_inside && step.origins.is_empty() => {
+                _ = writeln!(text, " {}", inside::sources_inside(&step.rest, self.escape));
+            }
+            _ => _ = writeln!(text, " {}", step.rest),
+        }
         for line in &self.lines[step.instruction.documents.clone()] {
             _ = writeln!(text, "{line}");
         }
@@ -315,7 +325,7 @@ impl Reader<'_> {
         if keyword == "add" && is_remote(&instruction.rest, self.escape) {
             return Err(self.refused(&instruction, REMOTE));
         }
-        if !flags.may_name_an_image() {
+        if !flags.may_name_an_image() && !(keyword == "run" && flags.is_plain) {
             return Ok(());
         }
         if !flags.is_plain {
@@ -469,7 +479,7 @@ mod tests {
     fn written(text: &str, ca_image: Option<&str>) -> String {
         let layout = read(text).unwrap();
         let names = layout.images().into_iter().map(|image| (image.clone(), format!("pinned-{image}"))).collect();
-        layout.write(&Additions { names: &names, salt: "salt", ca_image, frontend: None })
+        layout.write(&Additions { names: &names, salt: "salt", ca_image, frontend: None, is_inside: false })
     }
 
     const HEAD: &str = "FROM scratch AS salt\nWORKDIR /salt\n";
@@ -513,7 +523,8 @@ mod tests {
         assert_eq!(images(text), ["a", "victim"]);
         let known = Layout::read("Dockerfile", text, HereDocuments::Known, &NONE).unwrap();
         assert_eq!(known.images().len(), 1);
-        let additions = Additions { names: &BTreeMap::new(), salt: "salt", ca_image: None, frontend: None };
+        let additions =
+            Additions { names: &BTreeMap::new(), salt: "salt", ca_image: None, frontend: None, is_inside: false };
         assert_eq!(known.write(&additions), format!("{HEAD}FROM a \n{SALT}RUN <<EOF\nFROM victim\nEOF\n"));
     }
 
