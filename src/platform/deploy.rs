@@ -142,6 +142,7 @@ impl Platform {
         let (app, version) = (handle.app(), released.release.version);
         let is_first = before.release.build_id.is_none();
         self.after_deploy(&target(app, &released)?, &plan.app_json.scripts, is_first, out).await;
+        tell_schedule(&released, out);
         out.line(&format!("-----> done, {}:v{version} deployed to Slipway", app.name));
         // What takes no requests has no address.
         let built = released.build.as_ref();
@@ -249,6 +250,19 @@ impl Platform {
             }
         }
         outcome
+    }
+}
+
+/// Says what is run when from now on, with the ids of the tasks.
+fn tell_schedule(released: &Contents, out: &Progress) {
+    let tasks = released.build.iter().flat_map(|build| &build.cron).collect::<Vec<_>>();
+    if tasks.is_empty() {
+        return;
+    }
+    out.line("-----> Scheduled commands");
+    for task in tasks {
+        let state = if task.is_paused { ", paused" } else { "" };
+        out.line(&format!("       {}: {} ({}{state})", task.id, task.schedule, task.zone));
     }
 }
 

@@ -74,10 +74,8 @@ impl Platform {
         tx.commit().await.map_err(StoreError::from)?;
         self.tell_router(None).await;
         self.end_drains_of(app, &app.owner, drains);
-        if new.id != app.owner_id {
-            // What fails here is made up for when the server looks at its schedules again.
-            self.end_runs_of_others(app.id).await?;
-        }
+        // Runs of its scheduled commands that count for the owner before are called off.
+        self.0.cron.wake();
         let text =
             format!("{} transferred {} from {} to {}", handle.user().username, app.name, app.owner, new.username);
         self.0.logs.note(app.id, "api", &text);

@@ -214,6 +214,17 @@ pub async fn under_way<'c>(executor: impl AnyExecutor<'c>) -> Result<Vec<CronRun
     rows.iter().map(run).collect()
 }
 
+/// The runs that have not ended of apps that are somebody else's by now.
+pub async fn of_former_owners<'c>(executor: impl AnyExecutor<'c>) -> Result<Vec<CronRun>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT cron_runs.* FROM cron_runs JOIN apps ON apps.id = cron_runs.app_id \
+         WHERE cron_runs.state IN ('waiting', 'starting', 'running') AND apps.owner_id <> cron_runs.owner_id",
+    )
+    .fetch_all(executor)
+    .await?;
+    rows.iter().map(run).collect()
+}
+
 /// The accounts that have runs which wait.
 pub async fn who_waits<'c>(executor: impl AnyExecutor<'c>) -> Result<Vec<UserId>, StoreError> {
     let rows =

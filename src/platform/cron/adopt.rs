@@ -1,7 +1,6 @@
 //! What an earlier life of the server began, or the engine gave no answer about.
 
 use super::owned::Owned;
-use super::runs::GIVEN_AWAY;
 use crate::engine::{Container, ContainerState};
 use crate::model::{App, CronRun, CronRunState};
 use crate::platform::{Error, Platform};
@@ -49,9 +48,6 @@ impl Platform {
             // Too many others, or the app goes: the next look will see.
             Err(_) => return Ok(()),
         };
-        if app.owner_id != run.owner_id {
-            self.0.cron.call_off(run.id, GIVEN_AWAY);
-        }
         tracing::info!(run.id = %run.id, app.name = %app.name, "following a scheduled command again");
         let platform = self.clone();
         self.0.tracker.spawn(async move { platform.follow_run(run, place, &container.id, owned).await });

@@ -74,7 +74,7 @@ impl CronRuns {
     }
 
     /// Has the schedules looked at.
-    pub(super) fn wake(&self) {
+    pub(in crate::platform) fn wake(&self) {
         self.0.freed.notify_one();
     }
 

@@ -7,8 +7,7 @@ use tokio::time::sleep;
 
 use super::owned::Owned;
 use crate::model::{
-    AppId, CronPolicy, CronRun, CronRunState, CronTask, ProcessType, Procfile, QuotaExceeded, QuotaKind, Timestamp,
-    UserId,
+    CronPolicy, CronRun, CronRunState, CronTask, ProcessType, Procfile, QuotaExceeded, QuotaKind, Timestamp, UserId,
 };
 use crate::platform::deploy::target;
 use crate::platform::run::logged;
@@ -22,7 +21,7 @@ use crate::store::{StoreError, apps, quotas};
 const RETRY: Duration = Duration::from_secs(1);
 
 /// What is said of a run whose app is somebody else's now.
-pub(super) const GIVEN_AWAY: &str = "the app was given to somebody else";
+const GIVEN_AWAY: &str = "the app was given to somebody else";
 
 /// What came of looking whether it is a run's turn.
 enum Turn {
@@ -216,11 +215,9 @@ impl Platform {
         Ok(())
     }
 
-    /// Calls off the runs of an app that count for somebody who does not own it any more.
-    pub(in crate::platform) async fn end_runs_of_others(&self, app: AppId) -> Result<(), Error> {
-        let pool = self.0.store.pool();
-        let Some(app) = apps::by_id(pool, app).await? else { return Ok(()) };
-        for run in cron::live(pool, app.id, None).await?.into_iter().filter(|run| run.owner_id != app.owner_id) {
+    /// Calls off the runs that count for somebody whose app it is no longer.
+    pub(super) async fn end_runs_of_former_owners(&self) -> Result<(), Error> {
+        for run in cron::of_former_owners(self.0.store.pool()).await? {
             if run.state == CronRunState::Waiting {
                 self.take_turn(&run).await?;
             } else {

@@ -42,6 +42,7 @@ impl Platform {
     /// When the database fails; the next look goes on. What fails for one app is logged and keeps nothing from the others.
     pub(super) async fn look_at_schedules(&self, now: Timestamp) -> Result<(), Error> {
         self.adopt_runs().await?;
+        self.end_runs_of_former_owners().await?;
         for round in rounds(cron::due(self.0.store.pool(), now).await?) {
             for due in &round {
                 if let Err(error) = self.record_due(due, now).await {

@@ -380,6 +380,7 @@ async fn the_end_of_the_app_and_another_owner_end_its_runs() {
     until_state(&world, given.id, 1, CronRunState::Running).await;
     let handle = world.platform.app(&world.user, "given").await.unwrap().as_owner().unwrap();
     world.platform.transfer_app(&handle, "carol").await.unwrap();
+    look(&world, 0).await;
     let run = until_state(&world, given.id, 1, CronRunState::Cancelled).await;
     assert_eq!(run.detail, GIVEN_AWAY_TEXT);
     until("its container is gone", async || containers(&world).is_empty()).await;

@@ -206,4 +206,8 @@ async fn accounts_wait_each_in_an_order_of_its_own(db: Database) {
     assert_eq!(waiting.iter().map(|run| run.number).collect::<Vec<_>>(), [1, 2, 3]);
     assert!(cron::claim(pool, run.id, 1).await.unwrap());
     assert_eq!(cron::who_waits(pool).await.unwrap(), [alice.id]);
+    assert!(cron::of_former_owners(pool).await.unwrap().is_empty());
+    apps::set_owner(pool, other.id, alice.id).await.unwrap();
+    let former = cron::of_former_owners(pool).await.unwrap();
+    assert_eq!(former.iter().map(|it| it.id).collect::<Vec<_>>(), [run.id]);
 }
