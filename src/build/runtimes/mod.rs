@@ -122,6 +122,11 @@ impl Tool {
         line(one) == line(other)
     }
 
+    /// Whether the stack's version may go on to be used for a requirement that it was used for before.
+    fn can_use(self, version: &Version, requirement: &Requirement) -> bool {
+        requirement.allows(version) || self.will_do(version, requirement) || self.finds_itself()
+    }
+
     /// Whether the stack's version serves who asked for another one, where that cannot be had: another patch of the same Python
     /// or Java, and a newer Rust, which compiles what an older one does.
     fn will_do(self, version: &Version, requirement: &Requirement) -> bool {

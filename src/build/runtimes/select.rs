@@ -130,7 +130,9 @@ impl Choice<'_> {
         let phase = Phase::begin(self.on_line, &title);
         let stack = self.builder.versions_of_stack(self.request.errand()).await?.remove(tool);
         let version = match known {
-            Some(Runtime { version: None, .. }) if stack.is_some() => None,
+            Some(Runtime { version: None, .. }) if stack.as_ref().is_some_and(|own| tool.can_use(own, requirement)) => {
+                None
+            }
             Some(Runtime { version: Some(version), .. }) => {
                 phase
                     .detail(&format!("{version}, as in the last build; push with -o no-cache to look for a newer one"));
@@ -138,7 +140,7 @@ impl Choice<'_> {
             }
             _ => self.find(requirement, stack.as_ref(), &phase).await?,
         };
-        if version.is_none() && known.is_some() {
+        if version.is_none() && known.is_some_and(|known| known.version.is_none()) {
             phase.detail("The stack's own, as in the last build");
         }
         self.remark(version.as_ref().or(stack.as_ref()), version.is_none(), others);
