@@ -142,10 +142,13 @@ fn options(builder: Builder, build: &ImageBuild) -> BuildImageOptions {
         .buildargs(&build.args.clone().into_iter().collect::<HashMap<_, _>>())
         .labels(&build.labels.clone().into_iter().collect::<HashMap<_, _>>())
         .nocache(build.no_cache)
-        .extrahosts(&build.mark.as_ref().map(|mark| format!("{mark}:127.0.0.1")).unwrap_or_default())
         .target(build.target.as_deref().unwrap_or_default())
         .rm(true)
         .forcerm(true);
+    let options = match &build.mark {
+        Some(mark) => options.extrahosts(&format!("{mark}:127.0.0.1")),
+        None => options,
+    };
     if builder == Builder::BuildKit {
         let session = uuid::Uuid::new_v4().to_string();
         return options.version(BuilderVersion::BuilderBuildKit).session(&session).build();
