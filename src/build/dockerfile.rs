@@ -4,6 +4,7 @@ mod expand;
 mod flags;
 mod inside;
 mod layout;
+mod script;
 
 use std::collections::BTreeMap;
 use std::path::Path;

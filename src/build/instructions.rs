@@ -19,22 +19,17 @@ pub(super) struct Instruction {
 }
 
 /// Whether the engine's builder knows here-documents: BuildKit has them from Dockerfile syntax 1.4 on, which came with
-/// engine 23. To others their lines are instructions.
+/// engine 23. To others their lines would be instructions, so that they are written in another way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HereDocuments {
     /// Their lines are text.
     Known,
-    /// Their lines are instructions.
+    /// They are never given any.
     Unknown,
 }
 
 /// Splits a Dockerfile into instructions. Never fails: what is malformed is the engine's to refuse, by its own words.
 pub(super) fn instructions(dockerfile: &str) -> Vec<Instruction> {
-    instructions_as(dockerfile, HereDocuments::Known)
-}
-
-/// As [`instructions`], for an engine that may not know here-documents.
-pub(super) fn instructions_as(dockerfile: &str, here: HereDocuments) -> Vec<Instruction> {
     let escape = escape_character(dockerfile);
     let mut found = Vec::new();
     let mut lines = dockerfile.lines().enumerate();
@@ -66,10 +61,7 @@ pub(super) fn instructions_as(dockerfile: &str, here: HereDocuments) -> Vec<Inst
         }
         let keyword = keyword.to_ascii_lowercase();
         let head = end;
-        let documents = match here {
-            HereDocuments::Known => here_documents(&keyword, rest, escape),
-            HereDocuments::Unknown => VecDeque::new(),
-        };
+        let documents = here_documents(&keyword, rest, escape);
         for document in documents {
             for (index, line) in lines.by_ref() {
                 end = index + 1;

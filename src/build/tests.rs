@@ -180,6 +180,7 @@ async fn a_dockerfile_sees_what_is_not_ignored_what_it_declares_and_the_ca() {
     let dockerfile = format!(
         "FROM {} AS base\nARG GREETING\nARG GIT_SHA\nUSER 0:0\nCOPY . /src/\n\
          RUN ls -A /src; echo \"greeting=$GREETING token=$TOKEN sha=$GIT_SHA\"; cat $SSL_CERT_FILE\n\
+         RUN <<EOF\necho \"document of\" \\\n  $GREETING\nEOF\n\
          EXPOSE 8123\n",
         Stack::default().run_image()
     );
@@ -204,6 +205,7 @@ async fn a_dockerfile_sees_what_is_not_ignored_what_it_declares_and_the_ca() {
         assert!(!output.contains(hidden), "{hidden}: {output}");
     }
     assert!(output.contains(&format!("       bundle {own}")), "{output}");
+    assert!(output.contains("       document of hello world\n"), "{output}");
     assert!(output.contains("\n       done in "), "{output}");
     assert_eq!((built.kind, built.port, built.slug), (BuildKind::Dockerfile, Some(8123), None));
     assert_eq!(built.procfile.names(), "web, worker");

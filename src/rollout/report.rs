@@ -35,7 +35,9 @@ impl Rollouts {
             self.0.collector.settled(instance.id).await;
         }
         let output = self.0.collector.last_lines(container, QUOTED_LINES).await;
-        lines.extend(advice(target, error, &output));
+        if matches!(error, ProbeError::Exited(_)) {
+            lines.extend(advice(target.build.kind, spec::init(target), &output));
+        }
         if output.is_empty() {
             lines.push(format!("{name} printed nothing"));
         } else {
@@ -50,15 +52,27 @@ impl Rollouts {
 }
 
 /// What to do about an end whose cause the output tells.
-fn advice(target: &Target, error: &ProbeError, output: &[String]) -> Option<String> {
-    let ProbeError::Exited(_) = error else { return None };
-    let is_image = target.build.kind != BuildKind::Slug;
-    let says =
-        |texts: &[&str]| output.iter().any(|line| texts.iter().any(|text| line.to_ascii_lowercase().contains(text)));
-    if is_image && spec::init(target) != Init::Own && says(&["pid 1", "pid1", "process 1"]) {
+fn advice(kind: BuildKind, init: Init, output: &[String]) -> Option<String> {
+    let says = |texts: &[&str]| {
+        let is_said = |line: &&String| texts.iter().any(|text| line.to_lowercase().contains(text));
+        output.iter().find(is_said).map(String::as_str)
+    };
+    if kind != BuildKind::Slug {
+        says(&["pid 1", "pid1", "process 1"]).filter(|_| init != Init::Own)?;
         return Some("if it has to be process 1, set the config var SLIPWAY_INIT=no and deploy again".to_owned());
     }
-    None
+    let npm = "packages of devDependencies are not part of what runs: move it to dependencies, or set the config var \
+               NPM_CONFIG_PRODUCTION=false (YARN_PRODUCTION=false, PNPM_SKIP_PRUNING=true), and push again";
+    let bundler = "gems of the groups development and test are not part of what runs: move it out of its group in the Gemfile, \
+                   type bundle lock and push again";
+    if says(&["cannot find module", "cannot find package", "err_module_not_found"]).is_some() {
+        return Some(format!("is it a package of the app's? {npm}"));
+    }
+    if says(&["bundler: command not found", "cannot load such file", "gem::missingspecerror"]).is_some() {
+        return Some(format!("is it a gem of the app's? {bundler}"));
+    }
+    let missing = says(&[": not found", ": command not found"])?;
+    Some(format!("does the program of '{}' come with a package? {npm}; {bundler}", missing.trim()))
 }
 
 /// What an instance ended before, by the first check that it had to pass.
@@ -181,6 +195,24 @@ mod tests {
         check(&[8000], BuildKind::Slug, "");
         check(&[8000], BuildKind::Dockerfile, ", or set the config var PORT=8000 and deploy again");
         check(&[80, 443], BuildKind::Image, ", or set the config var PORT to the one that serves and deploy again");
+    }
+
+    #[test]
+    fn what_was_left_out_of_a_slug_is_told() {
+        let check = |kind, line: &str, expect: &str| {
+            let found = advice(kind, Init::ByImage, &["starting".to_owned(), line.to_owned()]).unwrap_or_default();
+            assert!(found.contains(expect), "{line}: {found}");
+            assert_eq!(found.is_empty(), expect.is_empty(), "{line}: {found}");
+        };
+        use BuildKind::{Dockerfile, Slug};
+        check(Slug, "sh: 1: nodemon: not found", "move it to dependencies");
+        check(Slug, "bash: line 1: ts-node: command not found", "devDependencies");
+        check(Slug, "Error: Cannot find module 'express'", "NPM_CONFIG_PRODUCTION=false");
+        check(Slug, "bundler: command not found: rspec", "out of its group in the Gemfile");
+        check(Slug, "cannot load such file -- pry (LoadError)", "development and test");
+        check(Slug, "no DATABASE_URL", "");
+        check(Dockerfile, "s6-overlay-suexec: fatal: can only run as pid 1", "SLIPWAY_INIT=no");
+        check(Dockerfile, "sh: 1: nodemon: not found", "");
     }
 
     #[test]

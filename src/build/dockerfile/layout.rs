@@ -9,10 +9,11 @@ use std::fmt::Write as _;
 
 use super::super::BuildError;
 use super::super::ca;
-use super::super::instructions::{HereDocuments, Instruction, escape_character, instructions_as, raw_words, unquoted};
+use super::super::instructions::{HereDocuments, Instruction, escape_character, instructions, raw_words, unquoted};
 use super::expand::expand;
 use super::flags::Flags;
 use super::inside;
+use super::script::Shell;
 use crate::model::{Frontend, ImageReference};
 
 /// Where files come from.
@@ -52,6 +53,7 @@ pub(super) struct Layout {
     steps: Vec<Step>,
     stages: Vec<Stage>,
     lines: Vec<String>,
+    here: HereDocuments,
 }
 
 /// What goes into a Dockerfile beside what its author wrote.
@@ -80,8 +82,10 @@ impl Layout {
         args: &BTreeMap<String, String>,
     ) -> Result<Self, BuildError> {
         let escape = escape_character(text);
-        let mut reader = Reader { path, escape, args, variables: platform(), steps: Vec::new(), stages: Vec::new() };
-        let instructions = instructions_as(text, here);
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let (steps, stages) = Default::default();
+        let mut reader = Reader { path, escape, args, variables: platform(), steps, stages, lines: &lines, here };
+        let instructions = instructions(text);
         let names = instructions.iter().filter(|i| i.keyword == "from").map(|from| stage_name(from, escape));
         let names: Vec<_> = names.collect();
         for instruction in instructions {
@@ -92,8 +96,8 @@ impl Layout {
                 "{path} has no FROM, so there is nothing to build on: add one, commit and push again."
             )));
         }
-        let lines = text.lines().map(str::to_owned).collect();
-        Ok(Self { escape, steps: reader.steps, stages: reader.stages, lines })
+        let (steps, stages) = (reader.steps, reader.stages);
+        Ok(Self { escape, steps, stages, lines, here })
     }
 
     /// The images that it draws on.
@@ -120,13 +124,23 @@ impl Layout {
         if self.escape != '\\' {
             _ = writeln!(text, "# escape={}", self.escape);
         }
-        let mut stage = 0;
+        let (mut stage, mut shells) = (0, Vec::new());
         for step in &self.steps {
             let from = step.base.as_ref().map(|base| (base, stage));
             if from == Some((&self.stages[0].base, 0)) {
                 _ = writeln!(text, "FROM scratch AS {salt}\nWORKDIR /{salt}", salt = additions.salt);
             }
-            self.write_step(&mut text, step, additions);
+            match (&step.base, step.instruction.keyword.as_str()) {
+                (Some(Origin::Stage(number)), _) => shells.push(shells.get(*number).cloned().unwrap_or_default()),
+                (Some(_), _) => shells.push(Shell::default()),
+                (None, "shell") => {
+                    if let Some(shell) = shells.last_mut() {
+                        shell.change(&step.rest);
+                    }
+                }
+                (None, _) => {}
+            }
+            self.write_step(&mut text, step, additions, shells.last());
             if let Some((base, number)) = from {
                 if !matches!(base, Origin::Stage(_)) {
                     _ = writeln!(text, "COPY --from={salt} /{salt}/ /", salt = additions.salt);
@@ -148,7 +162,7 @@ impl Layout {
         }
     }
 
-    fn write_step(&self, text: &mut String, step: &Step, additions: &Additions<'_>) {
+    fn write_step(&self, text: &mut String, step: &Step, additions: &Additions<'_>, shell: Option<&Shell>) {
         let names = additions.names;
         text.push_str(&step.instruction.keyword.to_ascii_uppercase());
         for (number, flag) in step.flags.iter().enumerate() {
@@ -167,13 +181,20 @@ impl Layout {
             };
             _ = write!(text, " {base}");
         }
+        let documents = &self.lines[step.instruction.documents.clone()];
+        if let (HereDocuments::Unknown, Some(shell), false) = (self.here, shell, documents.is_empty()) {
+            let line = Flags::of(&step.rest).rest;
+            let flags = &step.rest[..step.rest.len() - line.len()];
+            _ = writeln!(text, " {flags}{}", shell.exec(line, documents, self.escape));
+            return;
+        }
         match step.instruction.keyword.as_str() {
             "copy" | "add" if additions.is_inside && step.origins.is_empty() => {
                 _ = writeln!(text, " {}", inside::sources_inside(&step.rest, self.escape));
             }
             _ => _ = writeln!(text, " {}", step.rest),
         }
-        for line in &self.lines[step.instruction.documents.clone()] {
+        for line in documents {
             _ = writeln!(text, "{line}");
         }
     }
@@ -237,6 +258,8 @@ struct Reader<'a> {
     variables: BTreeMap<String, String>,
     steps: Vec<Step>,
     stages: Vec<Stage>,
+    lines: &'a [String],
+    here: HereDocuments,
 }
 
 impl Reader<'_> {
@@ -244,6 +267,9 @@ impl Reader<'_> {
         let keyword = instruction.keyword.as_str();
         if !keyword.bytes().all(|b| b.is_ascii_alphabetic()) {
             return Err(self.refused(&instruction, &format!("unknown instruction '{}'", keyword.escape_debug())));
+        }
+        if let Some(problem) = self.unknown_document(&instruction) {
+            return Err(self.refused(&instruction, problem));
         }
         if instruction.rest.ends_with(self.escape) {
             let text = format!("the instruction ends with '{}': write it without", self.escape);
@@ -270,6 +296,25 @@ impl Reader<'_> {
         }
         self.steps.push(step);
         Ok(())
+    }
+
+    /// What cannot be said to an engine that does not know here-documents.
+    fn unknown_document(&self, instruction: &Instruction) -> Option<&'static str> {
+        let documents = &self.lines[instruction.documents.clone()];
+        if self.here == HereDocuments::Known || documents.is_empty() {
+            return None;
+        }
+        match instruction.keyword.as_str() {
+            "run" if Shell::is_program(Flags::of(&instruction.rest).rest, documents, self.escape) => Some(
+                "this server's container engine (before version 23) runs no here-document that begins with '#!': name its \
+                 program (RUN python3 <<EOF)",
+            ),
+            "run" => None,
+            _ => Some(
+                "this server's container engine (before version 23) knows here-documents in RUN only: commit the text as a file \
+                 and copy that",
+            ),
+        }
     }
 
     /// What is declared before the first stage may stand in the names of bases.
@@ -518,14 +563,27 @@ mod tests {
     }
 
     #[test]
-    fn here_documents_are_instructions_to_an_engine_that_does_not_know_them() {
-        let text = "FROM a\nRUN <<EOF\nFROM victim\nEOF\n";
-        assert_eq!(images(text), ["a", "victim"]);
-        let known = Layout::read("Dockerfile", text, HereDocuments::Known, &NONE).unwrap();
-        assert_eq!(known.images().len(), 1);
+    fn here_documents_are_text_to_every_engine() {
+        let text = "FROM a\nRUN --network=none <<EOF\nFROM victim\nEOF\n";
+        assert_eq!(images(text), ["a"]);
         let additions =
             Additions { names: &BTreeMap::new(), salt: "salt", ca_image: None, frontend: None, is_inside: false };
-        assert_eq!(known.write(&additions), format!("{HEAD}FROM a \n{SALT}RUN <<EOF\nFROM victim\nEOF\n"));
+        let written = |here, text| Layout::read("Dockerfile", text, here, &NONE).unwrap().write(&additions);
+        let known = format!("{HEAD}FROM a \n{SALT}RUN --network=none <<EOF\nFROM victim\nEOF\n");
+        assert_eq!(written(HereDocuments::Known, text), known);
+        let unknown = format!("{HEAD}FROM a \n{SALT}RUN --network=none [\"/bin/sh\",\"-c\",\"FROM victim\\n\"]\n");
+        assert_eq!(written(HereDocuments::Unknown, text), unknown);
+        let shells = "FROM a AS b\nSHELL [\"/bin/bash\", \"-c\"]\nFROM b\nRUN cat <<E\nx\nE\n";
+        assert!(
+            written(HereDocuments::Unknown, shells).ends_with("RUN [\"/bin/bash\",\"-c\",\"cat <<E\\nx\\nE\\n\"]\n")
+        );
+        for (text, expect) in [
+            ("FROM a\nCOPY <<EOF /x\ntext\nEOF\n", "Dockerfile, line 2: this server's container engine"),
+            ("FROM a\nRUN <<EOF\n#!/usr/bin/python3\nEOF\n", "begins with '#!'"),
+        ] {
+            let refused = read(text).map(|layout| format!("{layout:?}")).expect_err(text);
+            assert!(refused.contains(expect), "{refused}");
+        }
     }
 
     #[test]
