@@ -6,7 +6,7 @@ use super::{InstanceId, ProcessType, Timestamp};
 
 /// The parts of the platform that speak in an app's stream, other than the router.
 pub const LOG_COMPONENTS: [&str; 8] =
-    ["api", "certificates", "cron", "deploy", "drain", "logs", "release", "supervisor"];
+    ["api", "certificates", "cron", "deploy", "disk", "drain", "logs", "release", "supervisor"];
 
 /// Who said a line.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -299,5 +299,5 @@ fn today() -> Date {
 
 fn text_file(source: &Source, path: &str) -> Result<Option<String>, BuildError> {
     let bytes = source.file(path, SMALL_FILE_BYTES)?;
-    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    bytes.map(|bytes| text_of_file(path, &bytes)).transpose()
 }
