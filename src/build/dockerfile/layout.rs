@@ -370,7 +370,9 @@ impl Reader<'_> {
         if keyword == "add" && is_remote(&instruction.rest, self.escape) {
             return Err(self.refused(&instruction, REMOTE));
         }
-        if !flags.may_name_an_image() && !(keyword == "run" && flags.is_plain) {
+        // The flags of others may stay as they were written; mounts of the build's files are told apart later.
+        let is_plain_run = keyword == "run" && flags.is_plain;
+        if !(flags.may_name_an_image() || is_plain_run) {
             return Ok(());
         }
         if !flags.is_plain {
