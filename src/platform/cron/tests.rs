@@ -8,7 +8,7 @@ use crate::model::{AppId, BuildId, BuildKind, Procfile, Quota, QuotaKind, Releas
 use crate::platform::groups::tests::world::{IMAGE, World};
 use crate::store::{builds, configs, releases, users};
 
-/// A moment in the past and at the end of a minute, so that the looks of these tests have times that they choose.
+/// Monday 2026-11-30, 12:00 UTC: looks of these tests come at times that they choose.
 const NOON: i64 = 1_796_040_000_000;
 const MINUTE: i64 = 60_000;
 
@@ -443,4 +443,24 @@ async fn a_run_that_is_asked_for_obeys_the_policy() {
     assert!(matches!(&refused, Error::Conflict(text) if text.contains("cron.1 still runs")), "{refused:?}");
     says(&world, &app, "slipway[cron]: bob runs 'work' now: cron.1").await;
     says(&world, &app, "cron.1 ('work', asked for) begins on v2").await;
+}
+
+#[tokio::test]
+async fn what_was_missed_runs_once_and_not_after_a_day() {
+    let mut world = world().await;
+    world.engine.exit_on_start(IMAGE, 0);
+    // Noon of these tests is a Monday.
+    let weekly = CronTask { schedule: "1 12 * * mon".parse().unwrap(), ..task("weekly", CronPolicy::Allow) };
+    let minutely = task("minutely", CronPolicy::Allow);
+    let app = app(&world, &world.user.clone(), "hello", &[weekly, minutely]).await;
+    world.die().await;
+    world.come_back().await;
+    let days = 3 * 24 * 60;
+    look(&world, days).await;
+    let run = until_state(&world, app.id, 1, CronRunState::Succeeded).await;
+    assert_eq!((run.task.as_str(), run.scheduled_at), ("minutely", Some(at(days))));
+    says(&world, &app, &format!("'minutely' was due at {}, too; it runs once, for {}", at(0), at(days))).await;
+    says(&world, &app, &format!("'weekly' was due at {} and is left out: it is more than a day late", at(1))).await;
+    look(&world, days).await;
+    assert_eq!(runs(&world, app.id).await.len(), 1);
 }
