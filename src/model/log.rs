@@ -5,7 +5,7 @@ use std::fmt;
 use super::{InstanceId, ProcessType, Timestamp};
 
 /// The parts of the platform that speak in an app's stream, other than the router.
-pub const LOG_COMPONENTS: [&str; 8] =
+pub const LOG_COMPONENTS: [&str; 9] =
     ["api", "certificates", "cron", "deploy", "disk", "drain", "logs", "release", "supervisor"];
 
 /// Who said a line.

@@ -13,7 +13,7 @@ use super::version::{Requirement, Version};
 use super::wishes::{Wish, wishes};
 use super::{Listed, Tool};
 use crate::build::output::{Phase, trouble};
-use crate::build::plan::{Recipe, SMALL_FILE_BYTES};
+use crate::build::plan::{Recipe, SMALL_FILE_BYTES, text_of_file};
 use crate::build::{BuildError, BuildRequest, Builder, Plan, STACK_NAME};
 use crate::engine::LineSink;
 use crate::git::Source;
