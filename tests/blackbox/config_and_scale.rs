@@ -35,12 +35,12 @@ async fn a_config_change_is_a_release_that_the_app_sees() {
     assert_eq!(app.page().await["config"], "bye");
     assert_eq!(app.ask("/env/DROP").await.status, 404);
 
-    // What the platform says wins over config.
-    app.set(&json!({ "PORT": "1", "DEIS_APP": "x", "DEIS_RELEASE": "x" })).await;
+    // What the platform says wins over config; the port of an image is the config's to choose.
+    app.set(&json!({ "PORT": "8001", "DEIS_APP": "x", "DEIS_RELEASE": "x" })).await;
     let page = app.page().await;
     assert_eq!(
         (&page["port"], &page["app"], &page["release"]),
-        (&json!(8000), &json!(app.name), &json!("v5")),
+        (&json!(8001), &json!(app.name), &json!("v5")),
         "{page}"
     );
     assert_eq!(app.ask("/env/GIT_SHA").await.json()["GIT_SHA"], repo.head());
