@@ -177,7 +177,7 @@ impl Builder {
                     COMPILE_FAILED => "it cannot build this app".into(),
                     _ => format!("the builder ended with status {code}"),
                 },
-                hint: "The reason is said above. Mend it, commit and push again.".into(),
+                hint: "The reason is said above. Fix it, commit and push again.".into(),
             }),
         }
     }

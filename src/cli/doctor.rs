@@ -1,4 +1,4 @@
-//! `slipway doctor`: what is missing or wrong on this machine, and the command that mends it.
+//! `slipway doctor`: what is missing or wrong on this machine, and the command that fixes it.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -33,7 +33,7 @@ enum Finding {
     Fine(String),
     /// Works, but worth knowing.
     Note(String),
-    /// Must be mended: what is wrong, and what to type.
+    /// Must be fixed: what is wrong, and what to type.
     Wrong(String, String),
 }
 
@@ -55,9 +55,9 @@ pub async fn run(config: &Config) -> Result<ExitCode> {
         match finding {
             Finding::Fine(text) => println!("ok     {text}"),
             Finding::Note(text) => println!("note   {text}"),
-            Finding::Wrong(text, mend) => {
+            Finding::Wrong(text, fix) => {
                 is_fine = false;
-                println!("WRONG  {text}\n       type: {mend}");
+                println!("WRONG  {text}\n       type: {fix}");
             }
         }
     }
@@ -153,8 +153,8 @@ async fn engine(config: &Config, findings: &mut Vec<Finding>) {
     let (engine, info) = match found {
         Ok(found) => found,
         Err(error) => {
-            let mend = "apt-get install docker.io && systemctl start docker   (or run dockerd)".into();
-            return findings.push(Finding::Wrong(error.to_string(), mend));
+            let fix = "apt-get install docker.io && systemctl start docker   (or run dockerd)".into();
+            return findings.push(Finding::Wrong(error.to_string(), fix));
         }
     };
     findings.push(engine_version(&info));

@@ -32,7 +32,7 @@ enum Command {
         #[arg(long)]
         takeover: bool,
     },
-    /// Say what is missing or wrong on this machine, and the command that mends it.
+    /// Say what is missing or wrong on this machine, and the command that fixes it.
     Doctor {
         #[command(flatten)]
         options: Options,

@@ -17,7 +17,7 @@ use crate::model::{AppId, LogFilter, LogLine};
 
 /// How much is read at a time; a record that is longer is read whole.
 const BLOCK: u64 = 64 << 10;
-/// How long to wait after the files could not be opened: a rotation that failed half way is mended with the next line.
+/// How long to wait after the files could not be opened: a rotation that failed half way is fixed with the next line.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How often in a row they may not be opened.
 const TRIES: u32 = 25;

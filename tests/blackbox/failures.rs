@@ -14,7 +14,7 @@ async fn assert_fails_twice(owner: &User<'_>, fixture: &str, texts: &[&str]) {
         assert!(push.has("pre-receive hook declined"), "{}", push.output());
         app.assert_unchanged(&repo, &before).await;
     }
-    // What was mended goes through, with the number that the failures did not use up.
+    // What was fixed goes through, with the number that the failures did not use up.
     repo.become_app("docker-web");
     repo.commit_file("VERSION", "2\n");
     app.push(&repo).await.succeeded().says(&[":v3 deployed to Slipway"]);

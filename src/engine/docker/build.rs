@@ -162,7 +162,7 @@ fn options(builder: Builder, build: &ImageBuild) -> BuildImageOptions {
     options
 }
 
-/// Sorts the end of a build: a Dockerfile that does not build is the author's to mend, an engine that is gone is not.
+/// Sorts the end of a build: a Dockerfile that does not build is the author's to fix, an engine that is gone is not.
 fn build_error(act: &Act, upload: &Upload, error: Error) -> EngineError {
     match error {
         Error::DockerStreamError { error } => EngineError::BuildFailed(cleaned(&error)),

@@ -53,7 +53,7 @@ impl Platform {
         }
         Err(Error::DeployFailed(vec![
             format!("the {what} ended with status {}", ran.status),
-            "Its output is above and in the app's log. Mend it, then deploy again.".to_owned(),
+            "Its output is above and in the app's log. Fix it, then deploy again.".to_owned(),
         ]))
     }
 }

@@ -111,7 +111,7 @@ impl Platform {
         let wish = source.file("deploy", 100).unwrap().unwrap_or_default();
         progress.line("-----> Deploying");
         match std::str::from_utf8(&wish).unwrap() {
-            "fail" => return Err(Rejected { lines: vec!["The build failed.".into(), "Mend it.".into()] }),
+            "fail" => return Err(Rejected { lines: vec!["The build failed.".into(), "Fix it.".into()] }),
             // Not in time any more once cancelled.
             "wait" => {
                 progress.line("       waiting");

@@ -41,7 +41,7 @@ async fn a_failed_deploy_leaves_nothing_and_the_commit_can_be_pushed_again() {
         let output = world.push(&["main"]).await;
         let said = heard(&output);
         assert!(!output.status.success());
-        assert!(said.contains("remote:  !     The build failed.\nremote:  !     Mend it."), "{said}");
+        assert!(said.contains("remote:  !     The build failed.\nremote:  !     Fix it."), "{said}");
         assert!(said.contains("! [remote rejected] main -> main (pre-receive hook declined)"), "{said}");
         assert_eq!(world.tip("main"), None);
         assert!(world.holds_nothing());
