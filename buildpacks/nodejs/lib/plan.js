@@ -45,7 +45,8 @@ if (manager === 'yarn') {
   berry = locks.length > 0 && /^__metadata:/m.test(read('yarn.lock'));
   if (version && /^\D*[2-9]/.test(version)) berry = true;
 }
-let preferred = { npm: '10', pnpm: '9', yarn: berry ? '4' : '1' }[manager];
+// Which npm is the Node.js' business.
+let preferred = { npm: '', pnpm: '9', yarn: berry ? '4' : '1' }[manager];
 if (manager === 'pnpm' && locks.length) {
   const format = (/^lockfileVersion:\s*'?([0-9.]+)/m.exec(read('pnpm-lock.yaml')) || [])[1] || '9.0';
   preferred = { 5: '7', 6: '8' }[format.split('.')[0]] || '9';
