@@ -13,7 +13,8 @@ use super::version::{Requirement, Version};
 use super::wishes::{Wish, wishes};
 use super::{Listed, Tool};
 use crate::build::output::{Phase, trouble};
-use crate::build::plan::{Recipe, SMALL_FILE_BYTES, text_of_file};
+use crate::build::plan::{Recipe, SMALL_FILE_BYTES};
+use crate::build::text::text_of;
 use crate::build::{BuildError, BuildRequest, Builder, Plan, STACK_NAME};
 use crate::engine::LineSink;
 use crate::git::Source;
@@ -297,7 +298,9 @@ fn today() -> Date {
     OffsetDateTime::now_utc().date()
 }
 
+/// What is in no encoding that can be told is read as far as it goes: the buildpack says what is wrong with it, if it is its file.
 fn text_file(source: &Source, path: &str) -> Result<Option<String>, BuildError> {
     let bytes = source.file(path, SMALL_FILE_BYTES)?;
-    bytes.map(|bytes| text_of_file(path, &bytes)).transpose()
+    let text = |bytes: Vec<u8>| text_of(&bytes).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into_owned());
+    Ok(bytes.map(text))
 }
