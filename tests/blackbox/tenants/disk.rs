@@ -116,7 +116,7 @@ async fn who_takes_the_last_of_the_disk_is_ended_and_the_others_are_not() {
     hers.push(&filling(100)).await.succeeded();
     hers.scale(&json!({ "fill": 1 })).await;
     let his = bob.create("bob").await;
-    his.push(&filling(3000)).await.succeeded();
+    his.push(&filling(6000)).await.succeeded();
     server.stop().await;
     server.restart_with(unlimited().env("SLIPWAY_MIN_FREE_DISK", &reserve)).await;
     let untouched = ids(&hers, "fill").await;
