@@ -45,7 +45,7 @@ const CHUNK_LINES: usize = 16;
         ),
         (
             "source" = Option<String>, Query, example = "app",
-            pattern = "^(app|router|slipway|api|certificates|cron|deploy|drain|logs|release|supervisor)$",
+            pattern = "^(app|router|slipway|api|certificates|cron|deploy|disk|drain|logs|release|supervisor)$",
             description = "Only lines of the app's instances (`app`), of the router, of the platform apart from it (`slipway`), or \
                            of one of its parts.",
         ),

@@ -97,7 +97,7 @@ async fn lines_are_chosen_by_process_instance_and_source() {
     assert_eq!(said("process=worker").await, "");
     assert_eq!(said("source=router").await, "");
     assert_eq!(said("source=release&log_lines=1").await.lines().count(), 1);
-    let sources = "app, router, slipway, api, certificates, cron, deploy, drain, logs, release, supervisor";
+    let sources = "app, router, slipway, api, certificates, cron, deploy, disk, drain, logs, release, supervisor";
     let why = format!("'nobody' is not a source of log lines; the sources are {sources}");
     world.get(&token, &format!("{LOGS}?source=nobody")).await.is(400, json!({"source": [why]}));
     world.get(&token, &format!("{LOGS}?follow=x")).await.is(400, json!({"follow": ["Must be a valid boolean."]}));
