@@ -17,12 +17,14 @@ use crate::store::{Page, apps, quotas};
 
 /// Between two looks at the free space.
 const LOOK: Duration = Duration::from_secs(1);
-/// Between two looks at who writes, and how many times as long as such a look took it waits at least.
+/// Between two looks at who writes, and how many times as long as such a look took it waits at least, but no longer than
+/// [`LONGEST`]: nobody buys time with files that take long to count.
 const PERIOD: Duration = Duration::from_secs(5);
 const REST: u32 = 40;
-/// After somebody was ended it takes so long until the space is free again.
+const LONGEST: Duration = Duration::from_secs(60);
+/// After somebody was ended it takes so long until the space is free again; nobody else is ended for it meanwhile.
 const SETTLE: Duration = Duration::from_secs(3);
-/// Who wrote less than that is not ended for it.
+/// Who wrote less than that is not ended for it, unless that is what all of an account wrote, in many small parts.
 const NOTABLE: u64 = 16 << 20;
 
 /// How much each account had on the disk at the latest look, in bytes. Cheap to clone.
@@ -121,9 +123,12 @@ fn whose(labels: &Labels, container: &str) -> Option<(AppId, Key)> {
     Some((app, key))
 }
 
-/// Who of those is ended: the one that `weight` says wrote most, if that is worth it.
+/// Who of an account is ended: the one that `weight` says wrote most, if that is worth it.
 fn heaviest<'a>(of: impl Iterator<Item = &'a Candidate>, weight: impl Fn(&Candidate) -> u64) -> Option<&'a Candidate> {
-    of.filter(|it| it.is_running && weight(it) >= NOTABLE).max_by_key(|it| weight(it))
+    let all: Vec<&Candidate> = of.collect();
+    let average = all.iter().map(|it| weight(it)).sum::<u64>() / u64::try_from(all.len().max(1)).unwrap_or(u64::MAX);
+    let least = NOTABLE.min(average).max(1);
+    all.into_iter().filter(|it| it.is_running && weight(it) >= least).max_by_key(|it| weight(it))
 }
 
 /// Bytes by account.
@@ -145,7 +150,7 @@ impl Platform {
     /// Watches the disk until the server stops.
     pub async fn watch_disk(self) {
         let mut watch = Watch::default();
-        let mut next_look = Instant::now();
+        let (mut next_look, mut settled) = (Instant::now(), Instant::now());
         loop {
             tokio::select! {
                 () = self.0.stop.cancelled() => return,
@@ -154,19 +159,16 @@ impl Platform {
             // An engine that does not answer cannot be asked who writes, either.
             let shortage = self.0.builder.check_space().await.err();
             let shortage = shortage.filter(|error| matches!(error, BuildError::NoSpace { .. }));
-            if shortage.is_none() && Instant::now() < next_look {
+            let began = Instant::now();
+            if began < settled || (shortage.is_none() && began < next_look) {
                 continue;
             }
-            let began = Instant::now();
-            let pause = match self.look_at_disk(&mut watch, shortage).await {
-                Ok(true) => SETTLE,
-                Ok(false) => PERIOD,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot look at who writes to the disk");
-                    PERIOD
-                }
-            };
-            next_look = Instant::now() + pause.max(began.elapsed() * REST);
+            match self.look_at_disk(&mut watch, shortage).await {
+                Ok(true) => settled = Instant::now() + SETTLE,
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "cannot look at who writes to the disk"),
+            }
+            next_look = Instant::now() + PERIOD.max((began.elapsed() * REST).min(LONGEST));
         }
     }
 
@@ -298,7 +300,12 @@ mod tests {
         };
         let all = [candidate("stopped", false, 9 << 30), candidate("a", true, 1 << 30), candidate("b", true, 2 << 30)];
         assert_eq!(heaviest(all.iter(), |it| it.bytes).map(|it| &it.key), Some(&Key::Container("b".to_owned())));
-        assert!(heaviest([candidate("small", true, 1 << 20)].iter(), |it| it.bytes).is_none());
+        let kept = [candidate("stopped", false, 9 << 30), candidate("small", true, 1 << 20)];
+        assert!(heaviest(kept.iter(), |it| it.bytes).is_none());
         assert!(heaviest(all.iter(), |it| it.grown).is_none());
+        // Many small parts are no way around.
+        let many: Vec<Candidate> =
+            (0..200).map(|number| candidate(&number.to_string(), true, (10 << 20) + number)).collect();
+        assert_eq!(heaviest(many.iter(), |it| it.bytes).map(|it| &it.key), Some(&Key::Container("199".to_owned())));
     }
 }

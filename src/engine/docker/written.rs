@@ -20,8 +20,8 @@ use crate::engine::{EngineError, Labels, Writer, Written};
 /// How long the engine may measure containers.
 const MEASURE_LIMIT: Duration = Duration::from_secs(120);
 
-/// How long one volume, or one folder of a step, may be measured.
-const FOLDER_LIMIT: Duration = Duration::from_secs(10);
+/// How long one folder may be measured: some hundred thousand files. Of more it counts those.
+const FOLDER_LIMIT: Duration = Duration::from_secs(2);
 
 /// From this length on a container is measured by its blocks.
 const LARGE: u64 = 16 << 20;
