@@ -1,7 +1,5 @@
 //! Scheduled commands: pushed, listed, run, found again after a crash, and gone with their app.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::support::{App, Container, LONG, Repo, SHORT, Slipway, wait_until};
@@ -202,8 +200,13 @@ async fn a_run_is_neither_lost_nor_doubled_by_an_end_of_the_server() {
     let run = until_state(&app, "long", "failed").await;
     assert_eq!((&run["process"], &run["exit_status"]), (&json!("cron.2"), &json!(7)));
     until_none(&app).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let (name, lines) = (&app.name, app.logs().await);
+    // The end is the last that is said of a run: whatever would be said twice is there by then.
+    let lines = wait_until("the log has both ends", SHORT, async || {
+        let lines = app.logs().await;
+        if count(&lines, "('long') ended") >= 2 { Ok(lines) } else { Err(lines.join("\n")) }
+    })
+    .await;
+    let name = &app.name;
     for number in 1..=2 {
         for text in [
             format!("{name}[cron.{number}]: begun cron.{number}"),
